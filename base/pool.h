@@ -1,0 +1,66 @@
+/*
+ * The buffer pool: all payload memory of an instance, below one ceiling.
+ *
+ * Two sizes: POOL_BIG holds a super-segment with its headers, POOL_SMALL an ordinary frame. The
+ * address space is reserved once and touched only when used; free buffers are reused newest first,
+ * so that a busy loop works on warm memory, and beyond POOL_WARM_BIG (or _SMALL) the kernel gets the
+ * pages back. Never blocks, never calls malloc after pool_init().
+ *
+ * Single thread. Buffers are reference counted; the last unref returns them to their pool.
+ */
+#ifndef WEIR_BASE_POOL_H
+#define WEIR_BASE_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    POOL_BIG_BYTES = 17 * 4096, /* whole slot: struct buf + headroom + 65,535 of IP + link headers */
+    POOL_SMALL_BYTES = 4096,
+    POOL_WARM_BIG = 64,
+    POOL_WARM_SMALL = 256,
+};
+
+struct pool;
+
+struct buf {
+    struct pool *pool; /* borrowed */
+    struct buf *next;  /* free list, or the holder's queue */
+    uint32_t refs;
+    uint32_t cap;      /* bytes at data[] */
+    uint32_t len;      /* the holder's: bytes in use */
+    uint32_t start;    /* the holder's: first byte in use */
+    void *holder;      /* the holder's */
+    uint8_t data[];
+};
+
+struct pool_class {
+    uint8_t *base;          /* owned: the reserved mapping */
+    struct buf *free, *cold; /* touched, and given back to the kernel */
+    size_t slot_bytes, slots, next_fresh, warm, warm_max;
+};
+
+struct pool {
+    struct pool_class big, small;
+    size_t bytes_max;    /* the ceiling */
+    size_t bytes_used;   /* slots handed out */
+    uint64_t refused;    /* counter: the ceiling was met */
+};
+
+/** Reserve address space. Return: 0, or -ENOMEM. @bytes_max is at least one big slot. */
+int pool_init(struct pool *pool, size_t bytes_max);
+
+/** CHECKs that every buffer came back. */
+void pool_deinit(struct pool *pool);
+
+/** A buffer with at least @want bytes at data[] and one reference, or NULL at the ceiling. */
+struct buf *pool_get(struct pool *pool, size_t want);
+
+/** Bytes that pool_get() may still hand out. */
+size_t pool_left(const struct pool *pool);
+
+struct buf *buf_ref(struct buf *buf);
+void buf_unref(struct buf *buf); /* NULL is fine */
+
+#endif

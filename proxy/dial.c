@@ -1,0 +1,162 @@
+#include "proxy/dial.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/check.h"
+
+static int attempt(struct dial *dial);
+
+static void sockaddr_from(const struct addr *a, uint16_t port, struct sockaddr_storage *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (a->family == ADDR_V4) {
+        struct sockaddr_in *sin = (void *)out;
+
+        sin->sin_family = AF_INET;
+        sin->sin_port = htons(port);
+        memcpy(&sin->sin_addr, a->bytes, 4);
+    } else {
+        struct sockaddr_in6 *sin6 = (void *)out;
+
+        sin6->sin6_family = AF_INET6;
+        sin6->sin6_port = htons(port);
+        memcpy(&sin6->sin6_addr, a->bytes, 16);
+    }
+}
+
+bool dial_error_is_ours(int error)
+{
+    return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
+           error == -EAGAIN || error == -EADDRNOTAVAIL;
+}
+
+static void note_error(struct dial *dial, int error)
+{
+    if (dial->best_error == 0 || error == -ECONNREFUSED)
+        dial->best_error = error;
+}
+
+static void on_attempt_closed(uv_handle_t *handle);
+
+static void close_attempt(struct dial *dial)
+{
+    dial->open = false;
+    dial->between = true;
+    uv_close((uv_handle_t *)&dial->tcp, on_attempt_closed);
+}
+
+static void on_attempt_closed(uv_handle_t *handle)
+{
+    struct dial *dial = handle->data;
+
+    dial->between = false;
+    if (dial->closing) { /* the owner closed meanwhile */
+        dial->closing = false;
+        dial->on_closed(dial);
+        return;
+    }
+    for (;;) {
+        int err;
+
+        if (dial->at >= dial->addr_count) {
+            dial->on_done(dial, dial->best_error);
+            return;
+        }
+        err = attempt(dial);
+        if (err == 0)
+            return;
+        note_error(dial, err);
+        if (dial->open) {
+            close_attempt(dial);
+            return;
+        }
+    }
+}
+
+static void on_connect(uv_connect_t *connect, int status)
+{
+    struct dial *dial = connect->data;
+
+    if (dial->closing || status == UV_ECANCELED)
+        return;
+    if (status == 0) {
+        (void)uv_tcp_nodelay(&dial->tcp, 1); /* only latency is lost when it fails */
+        dial->on_done(dial, 0);
+        return;
+    }
+    note_error(dial, status);
+    close_attempt(dial);
+}
+
+static int attempt(struct dial *dial)
+{
+    struct sockaddr_storage to;
+    int err = uv_tcp_init(dial->tcp.loop, &dial->tcp);
+
+    if (err < 0)
+        return err;
+    dial->open = true;
+    dial->tcp.data = dial;
+    dial->connect.data = dial;
+    sockaddr_from(&dial->addrs[dial->at++], dial->port, &to);
+    return uv_tcp_connect(&dial->connect, &dial->tcp, (const struct sockaddr *)&to, on_connect);
+}
+
+int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, unsigned count,
+               uint16_t port, dial_fn on_done)
+{
+    int err = -EINVAL;
+
+    CHECK(count >= 1 && count <= DIAL_ADDRS_MAX);
+    memset(dial, 0, sizeof(*dial));
+    memcpy(dial->addrs, addrs, count * sizeof(*addrs));
+    dial->addr_count = (uint8_t)count;
+    dial->port = port;
+    dial->on_done = on_done;
+    dial->tcp.loop = loop;
+    dial->tcp.data = dial;
+    err = attempt(dial);
+    if (err == 0 || dial_error_is_ours(err))
+        return err;
+    note_error(dial, err);
+    if (dial->addr_count == 1)
+        return err;
+    close_attempt(dial); /* its callback goes on with the next address */
+    return 0;
+}
+
+static void on_final_close(uv_handle_t *handle)
+{
+    struct dial *dial = handle->data;
+
+    dial->closing = false;
+    dial->on_closed(dial);
+}
+
+bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial))
+{
+    uv_os_fd_t fd;
+
+    if (dial->closing)
+        return true;
+    if (!dial->open) {
+        if (!dial->between)
+            return false;
+        dial->closing = true;
+        dial->on_closed = on_closed;
+        return true;
+    }
+    if (reset && uv_fileno((uv_handle_t *)&dial->tcp, &fd) == 0) {
+        struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)); /* else it ends with FIN */
+    }
+    dial->open = false;
+    dial->closing = true;
+    dial->on_closed = on_closed;
+    uv_close((uv_handle_t *)&dial->tcp, on_final_close);
+    return true;
+}
