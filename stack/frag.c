@@ -1,0 +1,218 @@
+/*
+ * Reassembly by hole list (RFC 815), with a rule added: a fragment must lie wholly in one hole. What touches
+ * bytes that are already there, even a copy of them, ends the datagram.
+ *
+ * A datagram starts in a small buffer and moves once to a big one, so that the eight of them fit the bound.
+ */
+#include "stack/frag.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+
+enum {
+    HEADER_ROOM = 40, /* before the payload: the IP header ends there (IPv6's would fill it) */
+    IP4_HEADER_BYTES = 20,
+    IP4_CSUM_AT = 10,
+};
+
+static const uint32_t no_end = UINT32_MAX; /* of the last hole, while the last fragment is missing */
+
+void frag_init(struct frag_table *table)
+{
+    memset(table, 0, sizeof(*table));
+}
+
+static void drop(struct frag_datagram *d)
+{
+    buf_unref(d->buf);
+    d->buf = NULL;
+}
+
+void frag_deinit(struct frag_table *table)
+{
+    for (size_t i = 0; i < FRAG_DATAGRAMS_MAX; i++)
+        drop(&table->datagrams[i]);
+}
+
+static void drop_old(struct frag_table *table, uint64_t now_ms)
+{
+    for (size_t i = 0; i < FRAG_DATAGRAMS_MAX; i++)
+        if (table->datagrams[i].buf && now_ms - table->datagrams[i].since_ms >= FRAG_AGE_MS)
+            drop(&table->datagrams[i]);
+}
+
+static struct frag_datagram *find(struct frag_table *table, const struct frame *f)
+{
+    for (size_t i = 0; i < FRAG_DATAGRAMS_MAX; i++) {
+        struct frag_datagram *d = &table->datagrams[i];
+
+        if (d->buf && d->id == f->frag_id && d->proto == f->proto && addr_equal(&d->src, &f->src) &&
+            addr_equal(&d->dst, &f->dst))
+            return d;
+    }
+    return NULL;
+}
+
+/* What a buffer costs is its slot, however little of it is used. */
+static size_t charge(const struct buf *buf)
+{
+    return buf ? sizeof(*buf) + buf->cap : 0;
+}
+
+/* A buffer with room for @l4_bytes of payload, or NULL: the bound or the pool is met. */
+static struct buf *get_buffer(const struct frag_table *table, struct pool *pool, uint32_t l4_bytes)
+{
+    struct buf *buf = pool_get(pool, HEADER_ROOM + l4_bytes);
+    size_t held = charge(buf);
+
+    for (size_t i = 0; i < FRAG_DATAGRAMS_MAX; i++)
+        held += charge(table->datagrams[i].buf);
+    if (held > FRAG_BYTES_MAX) {
+        buf_unref(buf);
+        return NULL;
+    }
+    return buf;
+}
+
+/* A free slot for a datagram not seen before, or NULL. Young ones are not evicted: a flood would win. */
+static struct frag_datagram *claim(struct frag_table *table, struct pool *pool, const struct frame *f,
+                                   uint64_t now_ms)
+{
+    struct frag_datagram *d = table->datagrams;
+
+    while (d < table->datagrams + FRAG_DATAGRAMS_MAX && d->buf)
+        d++;
+    if (d == table->datagrams + FRAG_DATAGRAMS_MAX)
+        return NULL;
+    d->buf = get_buffer(table, pool, f->frag_offset + f->l4_bytes);
+    if (!d->buf)
+        return NULL;
+    d->src = f->src;
+    d->dst = f->dst;
+    d->id = f->frag_id;
+    d->proto = f->proto;
+    d->since_ms = now_ms;
+    d->bytes_known = 0;
+    d->hole_count = 1;
+    d->holes[0] = (struct frag_hole){.from = 0, .to = no_end};
+    return d;
+}
+
+static int make_room(struct frag_table *table, struct pool *pool, struct frag_datagram *d, uint32_t l4_bytes)
+{
+    struct buf *larger;
+
+    if (d->buf->cap >= HEADER_ROOM + l4_bytes)
+        return 0;
+    larger = get_buffer(table, pool, FRAME_IP_BYTES_MAX);
+    if (!larger)
+        return -ENOBUFS;
+    memcpy(larger->data, d->buf->data, d->buf->cap);
+    buf_unref(d->buf);
+    d->buf = larger;
+    return 0;
+}
+
+/* Take [from, to) out of the hole it lies in. */
+static int fill(struct frag_datagram *d, uint32_t from, uint32_t to, bool more)
+{
+    struct frag_hole *hole = d->holes, *end = d->holes + d->hole_count;
+    uint32_t after;
+
+    while (hole < end && (from < hole->from || to > hole->to))
+        hole++;
+    if (hole == end || (!more && hole->to != no_end))
+        return -EEXIST; /* overlap; or an end where one is known, or before bytes we have */
+    if (!more)
+        d->bytes_known = hole->to = to;
+    after = hole->to;
+    if (from > hole->from && to < after) {
+        if (d->hole_count == FRAG_HOLES_MAX)
+            return -E2BIG;
+        *end = (struct frag_hole){.from = to, .to = after};
+        d->hole_count++;
+        hole->to = from;
+    } else if (from > hole->from) {
+        hole->to = from;
+    } else if (to < after) {
+        hole->from = to;
+    } else {
+        *hole = end[-1];
+        d->hole_count--;
+    }
+    return 0;
+}
+
+static int add(struct frag_table *table, struct pool *pool, struct frag_datagram *d, const struct frame *f)
+{
+    uint32_t from = f->frag_offset, to = from + f->l4_bytes;
+    int err = make_room(table, pool, d, to);
+
+    if (err == 0)
+        err = fill(d, from, to, f->frag_more);
+    if (err < 0)
+        return err;
+    memcpy(d->buf->data + HEADER_ROOM + from, f->l4, f->l4_bytes);
+    if (from == 0)
+        memcpy(d->buf->data + HEADER_ROOM - IP4_HEADER_BYTES, f->ip, IP4_HEADER_BYTES);
+    return 0;
+}
+
+/* The first fragment's header, made that of the whole datagram; @f describes it. */
+static void finish4(struct frag_datagram *d, struct frame *f)
+{
+    uint8_t *ip = d->buf->data + HEADER_ROOM - IP4_HEADER_BYTES;
+    uint32_t total = IP4_HEADER_BYTES + d->bytes_known;
+    uint16_t sum;
+
+    ip[2] = (uint8_t)(total >> 8);
+    ip[3] = (uint8_t)total;
+    ip[6] = ip[7] = 0;
+    memset(ip + IP4_CSUM_AT, 0, sizeof(sum));
+    sum = frame_sum_fold(frame_sum(ip, IP4_HEADER_BYTES, 0));
+    memcpy(ip + IP4_CSUM_AT, &sum, sizeof(sum));
+    f->ip = ip;
+    f->ip_bytes = total;
+    f->tos = ip[1];
+    f->ttl = ip[8];
+    f->dont_fragment = false;
+    f->fragment = f->frag_more = false;
+    f->frag_offset = 0;
+    f->l4 = ip + IP4_HEADER_BYTES;
+    f->l4_bytes = d->bytes_known;
+    d->buf->start = HEADER_ROOM;
+    d->buf->len = d->bytes_known;
+}
+
+int frag_add(struct frag_table *table, struct pool *pool, struct frame *f, uint64_t now_ms,
+             struct buf **out_buf)
+{
+    struct frag_datagram *d;
+    int err;
+
+    CHECK(f->kind == FRAME_IPV4 && f->fragment);
+    drop_old(table, now_ms);
+    d = find(table, f);
+    if (f->frag_offset + f->l4_bytes > FRAME_IP_BYTES_MAX - IP4_HEADER_BYTES) {
+        if (d)
+            drop(d);
+        return -E2BIG;
+    }
+    if (!d)
+        d = claim(table, pool, f, now_ms);
+    if (!d)
+        return -ENOBUFS;
+    err = add(table, pool, d, f);
+    if (err < 0) {
+        drop(d);
+        return err;
+    }
+    if (d->hole_count > 0)
+        return 0;
+    finish4(d, f);
+    *out_buf = d->buf;
+    d->buf = NULL;
+    return 1;
+}

@@ -1,0 +1,192 @@
+/*
+ * Ethernet and network headers, and the Internet checksum. A transport header is frame_l4.c's.
+ */
+#include "stack/frame.h"
+
+#include <string.h>
+
+enum {
+    SRC_MAC_AT = 6,
+    ETHERTYPE_AT = 12,
+    ETHERTYPE_IPV4 = 0x0800,
+    ETHERTYPE_ARP = 0x0806,
+    ETHERTYPE_IPV6 = 0x86dd,
+
+    IP4_HEADER_BYTES = 20,
+    IP4_RESERVED = 0x8000,
+    IP4_DF = 0x4000,
+    IP4_MF = 0x2000,
+    IP4_OFFSET = 0x1fff, /* in units of 8 bytes */
+
+    TCP_CSUM_AT = 16,
+    UDP_CSUM_AT = 6,
+    TCP_FIRST_BYTES_MIN = 40, /* of the fragment with the ports: a header and some options */
+};
+
+/* ---- checksum ---- */
+
+/*
+ * Words are added as they lie in memory: the sum is then right for a field that is stored the same way, on
+ * either byte order (RFC 1071 section 2 (B)). Two accumulators of 32-bit halves: neither can overflow, and no
+ * add waits for a carry. Folded to 16 bits, so that callers may add many of these in 32 bits.
+ */
+uint32_t frame_sum(const void *bytes, size_t len, uint32_t sum)
+{
+    const uint8_t *p = bytes;
+    uint64_t low = sum, high = 0, word;
+
+    for (; len >= sizeof(word); p += sizeof(word), len -= sizeof(word)) {
+        memcpy(&word, p, sizeof(word));
+        low += (uint32_t)word;
+        high += word >> 32;
+    }
+    word = 0; /* the rest, as if zeros followed */
+    if (len > 0)
+        memcpy(&word, p, len);
+    low += (uint32_t)word;
+    low += high + (word >> 32);
+    low = (low & UINT32_MAX) + (low >> 32);
+    low = (low & 0xffff) + (low >> 16 & 0xffff) + (low >> 32);
+    low = (low & 0xffff) + (low >> 16);
+    return (uint32_t)((low & 0xffff) + (low >> 16));
+}
+
+uint16_t frame_sum_fold(uint32_t sum)
+{
+    sum = (sum & 0xffff) + (sum >> 16);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t)~sum;
+}
+
+uint32_t frame_sum_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto,
+                          uint32_t l4_bytes)
+{
+    /* IPv6's form. IPv4's has the same words in other places, which a sum does not see. */
+    uint8_t tail[8] = {[7] = proto};
+    uint32_t sum;
+
+    for (int i = 0; i < 4; i++)
+        tail[i] = (uint8_t)(l4_bytes >> (24 - 8 * i));
+    sum = frame_sum(tail, sizeof(tail), 0);
+    sum = frame_sum(src->bytes, addr_size(src), sum);
+    return frame_sum(dst->bytes, addr_size(dst), sum);
+}
+
+/* ---- headers ---- */
+
+static uint16_t be16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+/* Pieces that fit into no datagram, or that exist only to split a TCP header (RFC 1858, RFC 3128). */
+static int check_fragment(const struct frame *f)
+{
+    if (f->l4_bytes == 0 || (f->frag_more && f->l4_bytes % 8 != 0) ||
+        f->frag_offset + f->l4_bytes > FRAME_IP_BYTES_MAX - IP4_HEADER_BYTES)
+        return COUNTER_IP_FRAG;
+    if (f->proto == FRAME_PROTO_TCP && f->frag_offset < TCP_FIRST_BYTES_MIN &&
+        (f->frag_offset > 0 || f->l4_bytes < TCP_FIRST_BYTES_MIN))
+        return COUNTER_IP_FRAG;
+    return 0;
+}
+
+/* RFC 791 section 3.1. On entry f->ip_bytes is what the frame has. */
+static int read_ip4(struct frame *f)
+{
+    const uint8_t *ip = f->ip;
+    uint32_t header, total;
+    uint16_t field;
+
+    if (f->ip_bytes < IP4_HEADER_BYTES || ip[0] >> 4 != 4)
+        return COUNTER_FRAME_BAD;
+    header = (ip[0] & 15u) * 4;
+    total = be16(ip + 2);
+    if (header < IP4_HEADER_BYTES || total < header || total > f->ip_bytes)
+        return COUNTER_FRAME_BAD;
+    if (frame_sum_fold(frame_sum(ip, header, 0)) != 0)
+        return COUNTER_FRAME_CSUM;
+    if (header > IP4_HEADER_BYTES)
+        return COUNTER_IP_OPTIONS;
+    field = be16(ip + 6);
+    if (field & IP4_RESERVED || ip[8] == 0)
+        return COUNTER_FRAME_BAD;
+    f->ip_bytes = total;
+    f->tos = ip[1];
+    f->ttl = ip[8];
+    f->proto = ip[9];
+    f->src = addr_from_v4(ip + 12);
+    f->dst = addr_from_v4(ip + 16);
+    f->dont_fragment = field & IP4_DF;
+    f->l4 = f->ip + IP4_HEADER_BYTES;
+    f->l4_bytes = total - IP4_HEADER_BYTES;
+    f->fragment = field & (IP4_MF | IP4_OFFSET);
+    f->frag_id = be16(ip + 4);
+    f->frag_offset = (field & IP4_OFFSET) * 8u;
+    f->frag_more = field & IP4_MF;
+    return f->fragment ? check_fragment(f) : 0;
+}
+
+/* No link offers UDP segmentation (FRAME_GSO_UDP): such a frame would be many datagrams, read as one. */
+static bool gso_fits(const struct frame *f, uint8_t gso_type)
+{
+    return f->proto == FRAME_PROTO_TCP &&
+           gso_type == (f->kind == FRAME_IPV6 ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4);
+}
+
+static bool csum_fits(const struct frame *f, const struct frame_offload *offload)
+{
+    uint16_t at = f->proto == FRAME_PROTO_TCP ? TCP_CSUM_AT : UDP_CSUM_AT;
+
+    return (f->proto == FRAME_PROTO_TCP || f->proto == FRAME_PROTO_UDP) &&
+           offload->csum_start == f->l4 - f->dst_mac && offload->csum_offset == at &&
+           f->l4_bytes >= at + sizeof(uint16_t);
+}
+
+/* Whether the channel's header (VIRTIO 1.2 section 5.1.6.2) describes this frame and no other. */
+static bool offload_holds(const struct frame *f, const struct frame_offload *offload, size_t len)
+{
+    bool gso = offload->gso_type != FRAME_GSO_NONE;
+
+    if (offload->hdr_len > len)
+        return false;
+    if (!gso && !offload->needs_csum)
+        return true;
+    if (f->kind == FRAME_ARP || f->fragment)
+        return false;
+    if (gso && (offload->gso_size == 0 || !gso_fits(f, offload->gso_type)))
+        return false;
+    return !offload->needs_csum || csum_fits(f, offload);
+}
+
+int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload,
+               struct frame *out_frame)
+{
+    struct frame f = {0};
+    int drop = 0;
+
+    if (len < FRAME_ETH_BYTES || len > FRAME_BYTES_MAX || bytes[SRC_MAC_AT] & 1)
+        return COUNTER_FRAME_BAD; /* a group address cannot be a source (IEEE 802.3 section 3.2.3) */
+    f.dst_mac = bytes;
+    f.src_mac = bytes + SRC_MAC_AT;
+    f.ip = bytes + FRAME_ETH_BYTES;
+    f.ip_bytes = (uint32_t)(len - FRAME_ETH_BYTES);
+    switch (be16(bytes + ETHERTYPE_AT)) {
+    case ETHERTYPE_ARP:
+        f.kind = FRAME_ARP;
+        break;
+    case ETHERTYPE_IPV4:
+        f.kind = FRAME_IPV4;
+        drop = read_ip4(&f);
+        break;
+    case ETHERTYPE_IPV6:
+        return COUNTER_IPV6_OFF;
+    default: /* also an 802.3 length, and tags: a tagged frame is for a network that is not here */
+        return COUNTER_FRAME_ETHERTYPE;
+    }
+    if (drop == 0 && !offload_holds(&f, offload, len))
+        drop = COUNTER_FRAME_BAD;
+    if (drop == 0)
+        *out_frame = f;
+    return drop;
+}

@@ -1,0 +1,120 @@
+/*
+ * A guest as the stack sees it: its wire, its addresses, and what weir answers on that wire.
+ *
+ * The frame edge, second half, is guest_input(): every frame of a guest enters there. It learns and verifies
+ * the source, answers what belongs to the link itself (ARP, DHCP, ping to the gateway), reassembles, and hands
+ * everything else up through the events of stack/stack.h.
+ */
+#ifndef WEIR_STACK_GUEST_H
+#define WEIR_STACK_GUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "base/addr.h"
+#include "base/counters.h"
+#include "base/pool.h"
+#include "stack/frag.h"
+#include "stack/frame.h"
+
+enum {
+    GUEST_MTU_MIN = 576,
+    GUEST_MTU_MAX = 65520,
+    GUEST_SEARCH_MAX = 255, /* bytes of the search list in DHCP's wire form */
+    GUEST_HOSTNAME_MAX = 63,
+    WIRE_IOV_MAX = 64,
+};
+
+struct stack;
+struct netif;
+struct buf;
+
+/* One frame on its way to the guest. Everything is borrowed for the call. */
+struct wire_frame {
+    const struct iovec *iov;      /* the first one holds at least the Ethernet header */
+    int iovcnt;                   /* <= WIRE_IOV_MAX */
+    struct frame_offload offload; /* zero on a wire without offloads */
+    bool keep;                    /* TCP with payload: -EAGAIN makes the sender keep it */
+};
+
+/* The channel under a guest. The stack calls it, never the other way round from inside send(). */
+struct wire {
+    void *ctx;
+    /** Take one frame, all or nothing. Return: 0; -EAGAIN full, wire_writable() follows; else < 0: dropped. */
+    int (*send)(void *ctx, const struct wire_frame *frame);
+    bool csum_offload; /* frames may carry partial checksums */
+    bool tso4, tso6;   /* TCP super-segments may be sent to the guest */
+};
+
+/* What a guest is told and held to. Copied by guest_new(). */
+struct guest_config {
+    char hostname[GUEST_HOSTNAME_MAX + 1];  /* DHCP option 12; may be empty */
+    uint8_t gateway_mac[FRAME_MAC_BYTES];
+    uint8_t guest_mac[FRAME_MAC_BYTES];     /* when mac_pinned */
+    bool mac_pinned;
+    struct addr_prefix net4;
+    struct addr gateway4, guest4, alias4;   /* family ADDR_NONE: IPv4 off / no alias */
+    uint16_t mtu;
+    uint8_t search[GUEST_SEARCH_MAX];       /* RFC 3397 wire form, uncompressed */
+    uint8_t search_len;
+    uint32_t lease_s;
+};
+
+struct guest {
+    struct stack *stack;        /* borrowed */
+    struct guest_config config;
+    struct wire wire;
+    uint8_t mac[FRAME_MAC_BYTES]; /* learned, or configured */
+    bool mac_known;
+    bool alias_open;            /* a rule opens `host`: the alias answers ARP */
+    struct netif *netif;        /* owned: lwIP's view, one per guest */
+    struct frag_table frags;
+    uint16_t ip_id;             /* of datagrams we fragment */
+    uint64_t icmp_window_ms;    /* ICMP errors: token bucket, GUEST_ICMP_PER_S */
+    uint32_t icmp_tokens;
+    void *user;                 /* the caller's */
+};
+
+enum { GUEST_ICMP_PER_S = 1000 }; /* errors and echo replies sent to one guest in a second */
+
+/** Add a guest to the stack. Return: NULL when out of memory or beyond STACK_GUESTS_MAX. */
+struct guest *guest_new(struct stack *stack, const struct guest_config *config,
+                        const struct wire *wire);
+
+/** All TCP connections and datagrams of the guest must be gone. NULL is fine. */
+void guest_free(struct guest *guest);
+
+/** The channel came back (a monitor reconnected): forget the learned MAC and half-received datagrams. */
+void guest_reset(struct guest *guest, const struct wire *wire);
+
+/**
+ * One frame from the guest, at the time of stack_set_time().
+ *
+ * @buf: one reference is given; frame bytes at data[start], len of them. The stack keeps the buffer only as long as a
+ *       connection holds its payload.
+ *
+ * May call the stack's events. Not re-entrant.
+ */
+void guest_input(struct guest *guest, struct buf *buf, const struct frame_offload *offload);
+
+/**
+ * Send one packet (from its network header on, fewer than WIRE_IOV_MAX iovecs) to the guest in an Ethernet frame.
+ * Return: as wire.send; -EHOSTUNREACH while the guest's MAC is unknown.
+ */
+int guest_send(struct guest *guest, uint16_t ethertype, struct wire_frame *frame);
+
+/** Send a small packet (ARP, ICMP, DHCP) to @dst_mac; drops are counted. */
+void guest_send_packet(struct guest *guest, uint16_t ethertype, const uint8_t *packet, size_t len,
+                       const uint8_t dst_mac[static FRAME_MAC_BYTES]);
+
+/** Take one of the GUEST_ICMP_PER_S tokens; without one the caller stays silent (counted). */
+bool guest_may_icmp(struct guest *guest);
+
+void guest_count(struct guest *guest, enum counter c);
+
+/** Whether @a is an address this guest may send from. */
+bool guest_owns(const struct guest *guest, const struct addr *a);
+
+#endif

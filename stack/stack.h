@@ -1,0 +1,75 @@
+/*
+ * The stack: lwIP as TCP and UDP engine for any number of guests, on one thread.
+ *
+ * lwIP is one global instance, so there is one stack a process (stack_new() says -EBUSY to a second one). Sans-I/O:
+ * frames come in through guest_input(), frames go out through each guest's wire, time is passed in. What guests do is
+ * reported through these events, only from guest_input(), stack_flush() and stack_tick(), never from inside a call of
+ * the caller's own.
+ */
+#ifndef WEIR_STACK_STACK_H
+#define WEIR_STACK_STACK_H
+
+#include <stdint.h>
+
+#include "base/counters.h"
+#include "base/pool.h"
+#include "stack/guest.h"
+#include "stack/tcp.h"
+
+enum {
+    STACK_GUESTS_MAX = 250,              /* lwIP's netif index is a u8 */
+    STACK_TICK_MS = 250,
+    STACK_HEAP_PER_FLOW_BYTES = 4096,    /* sizes lwIP's heap together with the flow limit */
+    STACK_HEAP_FLOOR_BYTES = 8 * 1024 * 1024,
+};
+
+struct stack_events {
+    /** A TCP segment, checked. @buf is borrowed: tcp_* functions that keep payload take their own reference. */
+    void (*on_segment)(void *ctx, struct guest *guest, struct frame *f, struct buf *buf);
+    /** A UDP datagram, checked, not for the gateway's DHCP server. Borrowed. */
+    void (*on_datagram)(void *ctx, struct guest *guest, struct frame *f);
+    /** An ICMP echo request to another address than the gateway's. Borrowed. */
+    void (*on_echo)(void *ctx, struct guest *guest, struct frame *f);
+};
+
+struct stack_config {
+    struct pool *pool;               /* borrowed */
+    struct counters *counters;       /* borrowed */
+    const struct stack_events *events; /* borrowed */
+    void *ctx;                       /* borrowed */
+    uint32_t flows_max;
+    uint32_t flow_buffer_bytes;      /* ceiling of one flow's receive window, at most 4 MiB */
+};
+
+struct stack;
+
+/** Return: 0; -EBUSY a stack exists in this process; -ENOMEM. */
+int stack_new(const struct stack_config *config, uint64_t now_ms, struct stack **out_stack);
+
+/** All guests must be gone. NULL is fine. */
+void stack_free(struct stack *stack);
+
+/** The time of this turn; every entry point below and guest_input() work at this time. */
+void stack_set_time(struct stack *stack, uint64_t now_ms);
+
+/** End of a turn: send what connections owe their guests, once per connection. */
+void stack_flush(struct stack *stack);
+
+/** Whether some connection needs stack_tick() every STACK_TICK_MS; otherwise no timer is needed. */
+bool stack_wants_tick(const struct stack *stack);
+
+void stack_tick(struct stack *stack);
+
+/** The guest's wire takes frames again: connections that met -EAGAIN send at the next stack_flush(). */
+void stack_wire_writable(struct stack *stack, struct guest *guest);
+
+/** Send a UDP datagram to the guest, from @src:@src_port. @bytes are borrowed. Return: 0, or < 0 dropped and counted. */
+int stack_send_datagram(struct stack *stack, struct guest *guest, const struct addr *src,
+                        uint16_t src_port, const struct addr *dst, uint16_t dst_port,
+                        const void *bytes, size_t len);
+
+/** ICMP destination unreachable about a packet of the guest (ICMPv4 codes of stack/icmp4.h). */
+void stack_send_unreachable(struct stack *stack, struct guest *guest, const uint8_t *quoted,
+                            size_t quoted_len, const struct addr *from, uint8_t code, uint16_t mtu);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * UDP through lwIP: one udp_pcb of ours, its port set per datagram in both directions.
+ */
+#include "stack/stack_private.h"
+
+#include <errno.h>
+
+static void on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_addr_t *src,
+                    u16_t src_port)
+{
+    struct stack *stack = arg;
+    struct frame *f = stack->datagram;
+    struct netif *netif = ip_data.current_input_netif;
+
+    (void)pcb;
+    (void)src;
+    (void)src_port;
+    CHECK(f && f->payload_bytes == p->tot_len);
+    (void)pbuf_free(p);
+    stack->events->on_datagram(stack->ctx, netif->state, f);
+}
+
+int udp_relay_init(struct stack *stack)
+{
+    stack->udp = udp_new_ip_type(IPADDR_TYPE_ANY);
+    if (!stack->udp)
+        return -ENOMEM;
+    udp_recv(stack->udp, on_recv, stack);
+    return 0;
+}
+
+void udp_relay_deinit(struct stack *stack)
+{
+    if (stack->udp)
+        udp_remove(stack->udp);
+    stack->udp = NULL;
+}
+
+void udp_relay_input(struct stack *stack, struct guest *guest, struct frame *f)
+{
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)f->l4_bytes, PBUF_REF);
+
+    if (!p) {
+        counter_bump(stack->counters, COUNTER_TCP_NO_MEMORY);
+        return;
+    }
+    p->payload = f->l4;
+    stack->datagram = f;
+    stack->udp->local_port = f->dst_port;
+    stack->udp->next = NULL;
+    udp_pcbs = stack->udp;
+    ip_data_set(guest, &f->src, &f->dst);
+    udp_input(p, guest->netif);
+    ip_data_clear();
+    udp_pcbs = NULL;
+    stack->datagram = NULL;
+}
+
+int stack_send_datagram(struct stack *stack, struct guest *guest, const struct addr *src,
+                        uint16_t src_port, const struct addr *dst, uint16_t dst_port,
+                        const void *bytes, size_t len)
+{
+    ip_addr_t from, to;
+    struct pbuf *p;
+    err_t err;
+
+    if (len > FRAME_IP_BYTES_MAX - IP_HLEN - UDP_HLEN) {
+        counter_bump(stack->counters, COUNTER_UDP_TOO_BIG);
+        return -EMSGSIZE;
+    }
+    p = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_ROM);
+    if (!p)
+        return -ENOMEM;
+    ((struct pbuf_rom *)p)->payload = bytes;
+    ip_addr_from(&from, src);
+    ip_addr_from(&to, dst);
+    stack->udp->local_port = src_port;
+    err = udp_sendto_if_src(stack->udp, p, &to, dst_port, guest->netif, &from);
+    (void)pbuf_free(p);
+    return err == ERR_OK ? 0 : -ENOBUFS;
+}
