@@ -1,0 +1,335 @@
+#include "datapath/bridge.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "datapath/flow_end.h"
+#include "datapath/instance_private.h"
+
+enum {
+    CHUNK_BYTES = 64 * 1024,
+    CHUNK_ROOM_MIN = 8 * 1024,   /* with less room left, the next read starts a new chunk */
+    WRITE_IOV_MAX = 32,
+    WRITE_BYTES_MAX = 256 * 1024, /* one uv_write(): the guest's window reopens in steps of this */
+};
+
+static void push_down(struct flow *flow);
+
+static uv_stream_t *host_of(struct flow *flow)
+{
+    return (uv_stream_t *)&flow->dial.tcp;
+}
+
+static struct flow *flow_of(const uv_handle_t *handle)
+{
+    return CONTAINER_OF(handle->data, struct flow, dial);
+}
+
+void bridge_init(struct flow *flow)
+{
+    memset(&flow->as.bridge, 0, sizeof(flow->as.bridge));
+    list_init(&flow->as.bridge.starved_node);
+}
+
+static void finish_if_done(struct flow *flow)
+{
+    const struct bridge *b = &flow->as.bridge;
+
+    if (flow->state == FLOW_OPEN && b->up.state == HALF_SHUT && b->down.state == HALF_SHUT)
+        flow_finish(flow);
+}
+
+static void note_end(struct flow *flow, enum flow_close how)
+{
+    if (flow->close_how == FLOW_CLOSE_NONE)
+        flow->close_how = how;
+}
+
+/* ---- up ---- */
+
+static void on_shutdown(uv_shutdown_t *req, int status)
+{
+    struct flow *flow = CONTAINER_OF(req, struct flow, as.bridge.shutdown);
+
+    if (flow->killed || flow->state == FLOW_CLOSING)
+        return;
+    if (status < 0 && status != UV_ENOTCONN) {
+        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+        return;
+    }
+    half_sink_shut(&flow->as.bridge.up);
+    finish_if_done(flow);
+}
+
+static void shut_host_if_due(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    if (flow->conn.eof && flow->conn.held_bytes == 0)
+        half_source_end(&b->up);
+    if (!half_should_shut(&b->up, flow->conn.held_bytes + b->writing))
+        return;
+    note_end(flow, FLOW_CLOSE_GUEST_FIN);
+    if (uv_shutdown(&b->shutdown, host_of(flow), on_shutdown) < 0)
+        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+}
+
+static void taken(struct flow *flow, size_t n)
+{
+    flow->up_bytes += n;
+    flow->active_ms = instance_now(flow->instance);
+    tcp_conn_consume(&flow->conn, n);
+}
+
+static void on_written(uv_write_t *req, int status)
+{
+    struct flow *flow = CONTAINER_OF(req, struct flow, as.bridge.write);
+    uint32_t n = flow->as.bridge.writing;
+
+    flow->as.bridge.writing = 0;
+    if (flow->killed || flow->state == FLOW_CLOSING)
+        return;
+    if (status < 0) {
+        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+        return;
+    }
+    taken(flow, n);
+    bridge_push_up(flow);
+}
+
+static int collect(struct flow *flow, uv_buf_t bufs[static WRITE_IOV_MAX], size_t *out_total)
+{
+    struct iovec iov[WRITE_IOV_MAX];
+    int n = tcp_conn_peek(&flow->conn, iov, WRITE_IOV_MAX);
+    size_t total = 0;
+
+    for (int i = 0; i < n; i++) {
+        if (total > 0 && total + iov[i].iov_len > WRITE_BYTES_MAX) {
+            n = i;
+            break;
+        }
+        bufs[i] = uv_buf_init(iov[i].iov_base, (unsigned)iov[i].iov_len);
+        total += iov[i].iov_len;
+    }
+    *out_total = total;
+    return n;
+}
+
+void bridge_push_up(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+    uv_buf_t bufs[WRITE_IOV_MAX];
+    size_t total;
+    int n;
+
+    while (b->writing == 0 && flow->conn.held_bytes > 0) {
+        int r;
+
+        n = collect(flow, bufs, &total);
+        r = uv_try_write(host_of(flow), bufs, (unsigned)n);
+        if (r > 0) {
+            taken(flow, (size_t)r);
+            if ((size_t)r == total)
+                continue;
+        } else if (r != UV_EAGAIN) {
+            flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+            return;
+        }
+        n = collect(flow, bufs, &total);
+        tcp_conn_pin(&flow->conn, total);
+        b->writing = (uint32_t)total;
+        r = uv_write(&b->write, host_of(flow), bufs, (unsigned)n, on_written);
+        if (r < 0) {
+            b->writing = 0;
+            flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+            return;
+        }
+    }
+    shut_host_if_due(flow);
+}
+
+/* ---- down ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out_buf)
+{
+    struct flow *flow = flow_of(handle);
+    struct bridge *b = &flow->as.bridge;
+    struct buf *chunk = b->chunk_last;
+
+    (void)suggested;
+    if (!chunk || chunk->cap - chunk->len < CHUNK_ROOM_MIN) {
+        chunk = pool_get(&flow->instance->pool, CHUNK_BYTES);
+        if (!chunk) {
+            *out_buf = uv_buf_init(NULL, 0); /* read_cb gets UV_ENOBUFS */
+            return;
+        }
+        if (b->chunk_last)
+            b->chunk_last->next = chunk;
+        else
+            b->chunk_first = chunk;
+        b->chunk_last = chunk;
+        if (!b->chunk_send) {
+            b->chunk_send = chunk;
+            b->send_at = 0;
+        }
+    }
+    *out_buf = uv_buf_init((char *)chunk->data + chunk->len, chunk->cap - chunk->len);
+}
+
+/* Chunks whose bytes were all acknowledged go back; so does an unused last one: an idle flow owns no buffers. */
+static void release_chunks(struct bridge *b)
+{
+    while (b->chunk_first && b->chunk_first->start == b->chunk_first->len) {
+        struct buf *chunk = b->chunk_first;
+
+        if (b->chunk_send == chunk) {
+            b->chunk_send = chunk->next;
+            b->send_at = 0;
+        }
+        b->chunk_first = chunk->next;
+        if (!b->chunk_first)
+            b->chunk_last = NULL;
+        buf_unref(chunk);
+    }
+}
+
+static void stop_reading(struct flow *flow)
+{
+    if (flow->as.bridge.reading)
+        (void)uv_read_stop(host_of(flow)); /* cannot fail */
+    flow->as.bridge.reading = false;
+}
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct flow *flow = flow_of((uv_handle_t *)stream);
+    struct bridge *b = &flow->as.bridge;
+
+    (void)buf;
+    if (n > 0) {
+        b->chunk_last->len += (uint32_t)n;
+        b->unsent += (uint32_t)n;
+        flow->active_ms = instance_now(flow->instance);
+        push_down(flow);
+    } else if (n == 0) {
+        release_chunks(b);
+    } else if (n == UV_ENOBUFS) {
+        stop_reading(flow);
+        if (!list_linked(&b->starved_node))
+            list_append(&flow->instance->starved, &b->starved_node);
+    } else if (n == UV_EOF) {
+        note_end(flow, FLOW_CLOSE_PEER_FIN);
+        stop_reading(flow);
+        release_chunks(b);
+        half_source_end(&b->down);
+        push_down(flow);
+    } else {
+        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+    }
+}
+
+static void read_or_pause(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+    bool want = b->down_started && b->down.state == HALF_OPEN && b->unsent == 0 &&
+                !list_linked(&b->starved_node);
+
+    if (!want) {
+        stop_reading(flow);
+    } else if (!b->reading) {
+        b->reading = uv_read_start(host_of(flow), on_alloc, on_read) == 0;
+        if (!b->reading)
+            flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+    }
+}
+
+static void push_down(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    while (b->unsent > 0) {
+        struct buf *chunk = b->chunk_send;
+        uint32_t here = chunk->len - b->send_at;
+        long n;
+
+        if (here == 0) {
+            b->chunk_send = chunk->next;
+            b->send_at = 0;
+            continue;
+        }
+        n = tcp_conn_send(&flow->conn, chunk->data + b->send_at, here);
+        if (n <= 0)
+            break; /* full, or the guest is gone: on_acked or on_gone goes on */
+        b->send_at += (uint32_t)n;
+        b->unsent -= (uint32_t)n;
+        b->queued += (uint32_t)n;
+        flow->down_bytes += (uint64_t)n;
+        if ((uint32_t)n < here)
+            break;
+    }
+    if (half_should_shut(&b->down, b->unsent)) {
+        tcp_conn_shutdown(&flow->conn);
+        half_sink_shut(&b->down);
+        finish_if_done(flow);
+        return;
+    }
+    read_or_pause(flow);
+}
+
+void bridge_start_down(struct flow *flow)
+{
+    if (flow->as.bridge.down_started)
+        return;
+    flow->as.bridge.down_started = true;
+    read_or_pause(flow);
+}
+
+void bridge_acked(struct flow *flow, size_t n)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    CHECK(n <= b->queued);
+    b->queued -= (uint32_t)n;
+    flow->active_ms = instance_now(flow->instance);
+    for (struct buf *chunk = b->chunk_first; n > 0; chunk = chunk->next) {
+        size_t part = chunk->len - chunk->start;
+
+        CHECK(chunk);
+        part = part < n ? part : n;
+        chunk->start += (uint32_t)part;
+        n -= part;
+    }
+    release_chunks(b);
+    if (flow->state == FLOW_OPEN || flow->state == FLOW_JUDGING)
+        push_down(flow);
+}
+
+bool bridge_owes_guest(const struct flow *flow)
+{
+    return flow->as.bridge.queued + flow->as.bridge.unsent > 0;
+}
+
+void bridge_release(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    list_unlink(&b->starved_node);
+    for (struct buf *chunk = b->chunk_first; chunk;) {
+        struct buf *next = chunk->next;
+
+        buf_unref(chunk);
+        chunk = next;
+    }
+    b->chunk_first = b->chunk_last = b->chunk_send = NULL;
+    b->queued = b->unsent = 0;
+    b->reading = false;
+}
+
+void bridge_resume_starved(struct instance *in)
+{
+    while (!list_empty(&in->starved) && pool_left(&in->pool) >= 4 * POOL_BIG_BYTES) {
+        struct list *node = list_take_first(&in->starved);
+
+        read_or_pause(LIST_ENTRY(node, struct flow, as.bridge.starved_node));
+    }
+}

@@ -1,0 +1,30 @@
+/*
+ * The bridge of an open TCP flow: guest connection and host stream, each direction on its own, neither ever holding more than
+ * its window.
+ */
+#ifndef WEIR_DATAPATH_BRIDGE_H
+#define WEIR_DATAPATH_BRIDGE_H
+
+#include "datapath/flow.h"
+
+void bridge_init(struct flow *flow);
+
+/** The host is connected and the guest too: read from the host. */
+void bridge_start_down(struct flow *flow);
+
+/** The guest's held bytes may leave (state OPEN). */
+void bridge_push_up(struct flow *flow);
+
+/** The guest acknowledged @n bytes. */
+void bridge_acked(struct flow *flow, size_t n);
+
+/** Give every buffer back; the guest connection and the host stream are already stopped. */
+void bridge_release(struct flow *flow);
+
+/** Whether bytes for the guest are still queued. */
+bool bridge_owes_guest(const struct flow *flow);
+
+/** Let bridges that met a full pool read again, as far as it has room. */
+void bridge_resume_starved(struct instance *in);
+
+#endif

@@ -1,0 +1,289 @@
+#include "datapath/instance.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "datapath/admit.h"
+#include "datapath/bridge.h"
+#include "datapath/instance_private.h"
+#include "datapath/relay_udp.h"
+#include "datapath/resolver.h"
+
+static const struct stack_events stack_events = {
+    .on_segment = admit_segment,
+    .on_datagram = relay_udp_datagram,
+    .on_echo = admit_echo,
+};
+
+void instance_config_init(struct instance_config *c)
+{
+    static const uint8_t gateway_mac[] = {0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd};
+
+    memset(c, 0, sizeof(*c));
+    (void)addr_prefix_parse("192.168.127.0/24", &c->net4); /* a constant that parses */
+    memcpy(c->gateway_mac, gateway_mac, sizeof(gateway_mac));
+    c->mtu = 1500;
+    c->rebind_strip = true;
+    c->log_fd = -1;
+    strcpy(c->aliases[0], "host.weir.internal");
+    c->alias_count = 1;
+    c->limits = (struct instance_limits){
+        .flows = 16384,
+        .half_open = 512,
+        .dials = 256,
+        .buffers = 256ull << 20,
+        .flow_buffer = 4u << 20,
+        .dial_timeout_ms = 10000,
+        .udp_idle_ms = 60000,
+    };
+}
+
+int64_t instance_wall_s(void)
+{
+    return time(NULL);
+}
+
+struct addr instance_guest_addr(const struct instance *in, unsigned n)
+{
+    return addr_prefix_nth(&in->config.net4, 2 + n);
+}
+
+void instance_set_policy(struct instance *in, struct policy *policy)
+{
+    int64_t wall_s = instance_wall_s();
+
+    policy_unref(in->policy);
+    in->policy = policy_ref(policy);
+    in->config.policy = in->policy;
+    LIST_FOR_EACH(node, &in->links) {
+        struct link *link = LIST_ENTRY(node, struct link, node);
+
+        link->guest->alias_open = policy_opens_host(policy, wall_s);
+    }
+    admit_rejudge(in);
+}
+
+/* ---- the end of a turn ---- */
+
+static void on_deadline(uv_timer_t *timer);
+
+static void arm_deadline(struct instance *in)
+{
+    uint64_t next_ms = flow_next_deadline(&in->flows), now_ms = instance_now(in);
+    uint64_t log_ms = record_repeats(&in->log, now_ms, false);
+
+    if (log_ms > 0 && (next_ms == 0 || log_ms < next_ms))
+        next_ms = log_ms;
+    if (in->log.len > 0 && (next_ms == 0 || now_ms + 50 < next_ms))
+        next_ms = now_ms + 50; /* the log's reader was full: try again soon */
+    if (next_ms == in->deadline_armed_ms)
+        return;
+    in->deadline_armed_ms = next_ms;
+    if (next_ms == 0)
+        (void)uv_timer_stop(&in->deadline_timer);
+    else
+        (void)uv_timer_start(&in->deadline_timer, on_deadline, next_ms > now_ms ? next_ms - now_ms : 0, 0);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct instance *in = timer->data;
+
+    stack_set_time(in->stack, instance_now(in));
+    stack_tick(in->stack);
+}
+
+static void arm_tick(struct instance *in)
+{
+    bool wanted = stack_wants_tick(in->stack);
+
+    if (wanted == in->tick_armed)
+        return;
+    in->tick_armed = wanted;
+    if (wanted)
+        (void)uv_timer_start(&in->tick_timer, on_tick, STACK_TICK_MS, STACK_TICK_MS);
+    else
+        (void)uv_timer_stop(&in->tick_timer);
+}
+
+static void instance_drain(struct instance *in)
+{
+    stack_set_time(in->stack, instance_now(in));
+    bridge_resume_starved(in);
+    stack_flush(in->stack);
+    flow_reap(&in->flows);
+    record_flush(&in->log);
+    if (in->closing)
+        return;
+    arm_deadline(in);
+    arm_tick(in);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+    struct instance *in = timer->data;
+    struct flow *flow;
+
+    in->deadline_armed_ms = 0;
+    stack_set_time(in->stack, instance_now(in));
+    while ((flow = flow_take_due(&in->flows, instance_now(in))))
+        admit_deadline(flow);
+}
+
+/* Work is done in poll callbacks (then check comes next) and in timers (then prepare does). */
+static void on_prepare(uv_prepare_t *prepare)
+{
+    instance_drain(prepare->data);
+}
+
+static void on_check(uv_check_t *check)
+{
+    instance_drain(check->data);
+}
+
+/* ---- birth and death ---- */
+
+static int start_handles(struct instance *in)
+{
+    (void)uv_prepare_init(in->loop, &in->prepare); /* these four cannot fail */
+    (void)uv_check_init(in->loop, &in->check);
+    (void)uv_timer_init(in->loop, &in->deadline_timer);
+    (void)uv_timer_init(in->loop, &in->tick_timer);
+    in->prepare.data = in->check.data = in->deadline_timer.data = in->tick_timer.data = in;
+    in->handles = 4;
+    (void)uv_prepare_start(&in->prepare, on_prepare);
+    (void)uv_check_start(&in->check, on_check);
+    /* They end turns, they are no reason to have one. */
+    uv_unref((uv_handle_t *)&in->prepare);
+    uv_unref((uv_handle_t *)&in->check);
+    return 0;
+}
+
+static void free_parts(struct instance *in)
+{
+    resolver_free(in->resolver);
+    relay_udp_free(in->udp);
+    flow_table_deinit(&in->flows);
+    stack_free(in->stack);
+    if (in->pool.bytes_max > 0)
+        pool_deinit(&in->pool);
+    record_deinit(&in->log);
+    policy_unref(in->policy);
+    free(in);
+}
+
+int instance_new(uv_loop_t *loop, const struct instance_config *config, struct instance **out_instance)
+{
+    struct instance *in = calloc(1, sizeof(*in));
+    struct stack_config sc;
+    int err;
+
+    if (!in)
+        return -ENOMEM;
+    in->loop = loop;
+    in->config = *config;
+    in->policy = policy_ref(config->policy);
+    in->log.fd = -1;
+    list_init(&in->links);
+    list_init(&in->starved);
+    err = pool_init(&in->pool, config->limits.buffers);
+    if (err == 0)
+        err = record_init(&in->log, config->log_fd, &in->counters);
+    if (err == 0)
+        err = flow_table_init(&in->flows, config->limits.flows);
+    sc = (struct stack_config){
+        .pool = &in->pool,
+        .counters = &in->counters,
+        .events = &stack_events,
+        .ctx = in,
+        .flows_max = config->limits.flows,
+        .flow_buffer_bytes = config->limits.flow_buffer,
+    };
+    if (err == 0)
+        err = stack_new(&sc, uv_now(loop), &in->stack);
+    if (err == 0 && (!(in->resolver = resolver_new(in)) || !(in->udp = relay_udp_new(in))))
+        err = -ENOMEM;
+    if (err < 0) {
+        free_parts(in);
+        return err;
+    }
+    (void)start_handles(in);
+    *out_instance = in;
+    return 0;
+}
+
+static void maybe_gone(struct instance *in)
+{
+    void (*on_closed)(void *ctx) = in->on_closed;
+    void *ctx = in->on_closed_ctx;
+
+    if (!in->closing || in->handles > 0 || !list_empty(&in->links))
+        return;
+    free_parts(in);
+    on_closed(ctx);
+}
+
+void instance_child_closed(struct instance *in)
+{
+    in->handles--;
+    maybe_gone(in);
+}
+
+static void on_own_handle_closed(uv_handle_t *handle)
+{
+    instance_child_closed(handle->data);
+}
+
+static void on_last_turn(uv_timer_t *timer);
+
+void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx)
+{
+    if (in->closing)
+        return;
+    in->on_closed = on_closed;
+    in->on_closed_ctx = ctx;
+    (void)record_repeats(&in->log, 0, true);
+    LIST_FOR_EACH(node, &in->links)
+        link_close(LIST_ENTRY(node, struct link, node));
+    in->handles += 2;
+    resolver_close(in->resolver);
+    relay_udp_close(in->udp);
+    in->closing = true;
+    /* Flows may have handles on their way out: the rest goes when the table is empty. */
+    (void)uv_timer_stop(&in->tick_timer);
+    (void)uv_timer_start(&in->deadline_timer, on_last_turn, 0, 0);
+}
+
+static void on_last_turn(uv_timer_t *timer)
+{
+    struct instance *in = timer->data;
+
+    flow_reap(&in->flows);
+    if (!list_empty(&in->flows.reap)) {
+        (void)uv_timer_start(timer, on_last_turn, 1, 0);
+        return;
+    }
+    record_flush(&in->log);
+    uv_close((uv_handle_t *)&in->prepare, on_own_handle_closed);
+    uv_close((uv_handle_t *)&in->check, on_own_handle_closed);
+    uv_close((uv_handle_t *)&in->deadline_timer, on_own_handle_closed);
+    uv_close((uv_handle_t *)&in->tick_timer, on_own_handle_closed);
+}
+
+void link_closed(struct link *link)
+{
+    struct instance *in = link->instance;
+
+    if (list_linked(&link->node)) {
+        list_unlink(&link->node);
+        in->link_count--;
+    }
+    /* Its flows were killed with it; what they still hold of its guest is let go here. */
+    flow_reap(&in->flows);
+    guest_free(link->guest);
+    pins_free(link->pins);
+    free(link);
+    maybe_gone(in);
+}

@@ -1,0 +1,132 @@
+/*
+ * An instance: one event loop's worth of guests, flows, policy and resolver.
+ *
+ * Single thread: every function here and in the other headers of datapath/ is called from the loop's thread. Work
+ * arrives from libuv callbacks; instance_drain() ends each turn of the loop: it sends what connections owe their guests, frees
+ * what died, writes the log, and arms timers only for what is pending, so that an idle process does not wake up.
+ */
+#ifndef WEIR_DATAPATH_INSTANCE_H
+#define WEIR_DATAPATH_INSTANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/counters.h"
+#include "base/pool.h"
+#include "datapath/flow.h"
+#include "datapath/record.h"
+#include "policy/policy.h"
+#include "proxy/upstream.h"
+#include "stack/stack.h"
+
+enum {
+    INSTANCE_HOSTS_MAX = 64,
+    INSTANCE_ALIASES_MAX = 8,
+    INSTANCE_LINKS_MAX = STACK_GUESTS_MAX,
+    INSTANCE_PEEKS_MAX = 1024,    /* flows holding unjudged bytes, each at most its first window */
+    INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
+    INSTANCE_REFUSAL_MS = 5000,   /* for a guest to take its alert or 403 and go */
+    INSTANCE_LINGER_MS = 300000,  /* for queued data to reach a guest whose server is gone */
+};
+
+struct instance_limits {
+    uint32_t flows, half_open, dials;
+    uint64_t buffers;              /* bytes */
+    uint32_t flow_buffer;          /* bytes */
+    uint32_t dial_timeout_ms, idle_ms, udp_idle_ms; /* idle_ms 0: none */
+};
+
+struct instance_host {
+    char name[NAME_TEXT_MAX + 1]; /* canonical */
+    struct addr addr;
+};
+
+/* Everything is copied but `policy`, of which a reference is taken. */
+struct instance_config {
+    char name[GUEST_HOSTNAME_MAX + 1];     /* the guest's, for records */
+    char hostname[GUEST_HOSTNAME_MAX + 1]; /* told by DHCP */
+    struct addr_prefix net4;
+    uint16_t mtu;
+    uint8_t gateway_mac[FRAME_MAC_BYTES];
+    uint8_t search[GUEST_SEARCH_MAX];      /* wire form */
+    uint8_t search_len;
+    bool refuse_icmp;                      /* denied SYNs get ICMP instead of RST */
+    struct policy *policy;
+    struct upstream_server resolvers[RESOLVCONF_SERVERS_MAX]; /* none: /etc/resolv.conf is followed */
+    unsigned resolver_count;
+    struct instance_host hosts[INSTANCE_HOSTS_MAX];
+    unsigned host_count;
+    char aliases[INSTANCE_ALIASES_MAX][NAME_TEXT_MAX + 1];
+    unsigned alias_count;
+    bool rebind_strip;                     /* forbidden addresses are cut from an answer; else they spoil it */
+    struct instance_limits limits;
+    int log_fd;                            /* flow log; -1: none. Borrowed */
+};
+
+struct link;
+struct resolver;
+struct udp_relay;
+
+struct instance {
+    uv_loop_t *loop;              /* borrowed */
+    struct instance_config config;
+    struct policy *policy;        /* one reference */
+    struct counters counters;
+    struct pool pool;
+    struct stack *stack;          /* owned */
+    struct flow_table flows;
+    struct record_log log;
+    struct resolver *resolver;    /* owned */
+    struct udp_relay *udp;        /* owned */
+    struct list links;            /* owned */
+    unsigned link_count;
+    uint32_t next_link_id;
+    uint32_t dials, half_open;    /* flows in those phases */
+    uint32_t peeks;               /* flows that hold bytes which are not judged yet */
+    struct list starved;          /* bridges that stopped reading because the pool was full */
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_timer_t deadline_timer, tick_timer;
+    uint64_t deadline_armed_ms;   /* 0: not armed */
+    bool tick_armed, closing;
+    unsigned handles;             /* of the instance's own, not yet closed */
+    void (*on_closed)(void *ctx);
+    void *on_closed_ctx;
+};
+
+void instance_config_init(struct instance_config *config); /* defaults */
+
+/**
+ * Return: 0; -EBUSY when this process has an instance already (lwIP is one); -ENOMEM.
+ */
+int instance_new(uv_loop_t *loop, const struct instance_config *config, struct instance **out_instance);
+
+/**
+ * Close links, reset flows (each writes its record), stop timers; @on_closed when the last handle is closed and the instance is freed.
+ */
+void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx);
+
+static inline uint64_t instance_now(const struct instance *in)
+{
+    return uv_now(in->loop);
+}
+
+/**
+ * Swap the policy, of which a reference is taken: new flows are judged by it, live ones are judged anew and
+ * reset when it denies them (policy.revoked).
+ */
+void instance_set_policy(struct instance *in, struct policy *policy);
+
+/** Wall-clock seconds, for `expires=` and records. */
+int64_t instance_wall_s(void);
+
+static inline void instance_count(struct instance *in, enum counter c)
+{
+    counter_bump(&in->counters, c);
+}
+
+/** The guest's address on link number @n (from 0): the second of the network, and the following ones. */
+struct addr instance_guest_addr(const struct instance *in, unsigned n);
+
+#endif

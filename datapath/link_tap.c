@@ -1,0 +1,217 @@
+/*
+ * The TAP link: the guest is a kernel behind a TAP device (a namespace, or a monitor bridged to it).
+ *
+ * Every frame has a virtio-net header in front (VIRTIO 1.2 section 5.1.6, little-endian), so one read or write moves a
+ * super-segment of up to 64 KiB at any MTU. One "landing" buffer waits for the next frame; the stack keeps it only when
+ * the host side does not take the payload at once.
+ */
+#include "datapath/link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "datapath/instance.h"
+
+enum {
+    VNET_BYTES = 12,
+    VNET_NEEDS_CSUM = 1,
+    VNET_DATA_VALID = 2,
+    VNET_GSO_ECN = 0x80,
+    LANDING_BYTES = VNET_BYTES + FRAME_BYTES_MAX,
+};
+
+struct tap_link {
+    struct link link;   /* first: the back end's half of it */
+    int fd;             /* owned */
+    struct tap_device tap;
+    uv_poll_t poll;
+    bool polling, waiting; /* waiting: for room to write */
+    struct buf *landing;   /* owned */
+};
+
+static struct tap_link *of(struct link *link)
+{
+    return CONTAINER_OF(link, struct tap_link, link);
+}
+
+static uint16_t le16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static void put_le16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+static void read_header(const uint8_t h[static VNET_BYTES], struct frame_offload *out)
+{
+    *out = (struct frame_offload){
+        .needs_csum = h[0] & VNET_NEEDS_CSUM,
+        .csum_trusted = h[0] & VNET_DATA_VALID,
+        .gso_type = h[1] & (uint8_t)~VNET_GSO_ECN,
+        .hdr_len = le16(h + 2),
+        .gso_size = le16(h + 4),
+        .csum_start = le16(h + 6),
+        .csum_offset = le16(h + 8),
+    };
+}
+
+static void write_header(const struct frame_offload *o, uint8_t h[static VNET_BYTES])
+{
+    memset(h, 0, VNET_BYTES);
+    h[0] = o->needs_csum ? VNET_NEEDS_CSUM : 0;
+    h[1] = o->gso_type;
+    put_le16(h + 2, o->hdr_len);
+    put_le16(h + 4, o->gso_size);
+    put_le16(h + 6, o->csum_start);
+    put_le16(h + 8, o->csum_offset);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static void want_events(struct tap_link *t)
+{
+    (void)uv_poll_start(&t->poll, UV_READABLE | (t->waiting ? UV_WRITABLE : 0), on_poll);
+}
+
+static int tap_send(struct link *link, const struct wire_frame *frame)
+{
+    struct tap_link *t = of(link);
+    uint8_t header[VNET_BYTES];
+    struct iovec iov[WIRE_IOV_MAX + 1];
+
+    if (t->fd < 0)
+        return -ENETDOWN;
+    write_header(&frame->offload, header);
+    iov[0] = (struct iovec){.iov_base = header, .iov_len = sizeof(header)};
+    memcpy(iov + 1, frame->iov, (size_t)frame->iovcnt * sizeof(*iov));
+    if (writev(t->fd, iov, frame->iovcnt + 1) >= 0)
+        return 0;
+    if (errno != EAGAIN && errno != ENOBUFS)
+        return -errno; /* the device is down, or gone: lost like on a pulled cable */
+    if (!t->waiting) {
+        t->waiting = true;
+        want_events(t);
+    }
+    return -EAGAIN;
+}
+
+/* Return: whether there may be more frames. */
+static bool read_one(struct tap_link *t)
+{
+    struct instance *in = t->link.instance;
+    struct frame_offload offload;
+    ssize_t n;
+
+    if (!t->landing && !(t->landing = pool_get(&in->pool, LANDING_BYTES)))
+        return false; /* the pool is full; level-triggered polling comes back when flows have freed some */
+    n = read(t->fd, t->landing->data, t->landing->cap);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR)
+            link_close(&t->link); /* EBADFD: the device was deleted */
+        return false;
+    }
+    if (n < VNET_BYTES) {
+        instance_count(in, COUNTER_FRAME_BAD);
+        return true;
+    }
+    read_header(t->landing->data, &offload);
+    t->landing->start = VNET_BYTES;
+    t->landing->len = (uint32_t)n - VNET_BYTES;
+    link_input(&t->link, buf_ref(t->landing), &offload);
+    if (t->landing && t->landing->refs > 1) { /* someone holds its payload: land the next one elsewhere */
+        buf_unref(t->landing);
+        t->landing = NULL;
+    }
+    return t->fd >= 0;
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct tap_link *t = poll->data;
+
+    if (status < 0) {
+        link_close(&t->link);
+        return;
+    }
+    if (events & UV_WRITABLE && t->waiting) {
+        t->waiting = false;
+        want_events(t);
+        link_writable(&t->link);
+    }
+    if (events & UV_READABLE)
+        for (int i = 0; i < LINK_BATCH && read_one(t); i++)
+            ;
+}
+
+static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
+{
+    struct tap_link *t = of(link);
+    struct instance *in = link->instance;
+    uint16_t mtu = in->config.mtu;
+    int err = 0;
+    struct wire caps;
+
+    if (link->spec.fd >= 0) /* made by exec in the guest's namespace, offloads agreed there */
+        t->tap = (struct tap_device){.fd = link->spec.fd, .tso4 = true, .tso6 = true, .ring_set = true};
+    else if (link->spec.netns[0] != '\0')
+        err = tap_create_in(link->spec.netns, link->spec.device, mtu, &t->tap, error);
+    else
+        err = tap_create(link->spec.device, mtu, &t->tap, error);
+    if (err < 0)
+        return err;
+    t->fd = t->tap.fd;
+    err = uv_poll_init(in->loop, &t->poll, t->fd);
+    if (err < 0) {
+        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", link->spec.device,
+                       uv_strerror(err));
+        return err;
+    }
+    t->poll.data = t;
+    t->polling = true;
+    want_events(t);
+    caps = (struct wire){.csum_offload = t->tap.tso4, .tso4 = t->tap.tso4, .tso6 = t->tap.tso6};
+    link_came_up(link, &caps);
+    return 0;
+}
+
+static void on_poll_closed(uv_handle_t *handle)
+{
+    struct tap_link *t = handle->data;
+
+    link_closed(&t->link);
+}
+
+static void tap_close(struct link *link)
+{
+    struct tap_link *t = of(link);
+
+    buf_unref(t->landing);
+    t->landing = NULL;
+    if (t->polling)
+        uv_close((uv_handle_t *)&t->poll, on_poll_closed);
+    if (t->fd >= 0)
+        (void)close(t->fd);
+    t->fd = -1;
+    if (!t->polling)
+        link_closed(link);
+}
+
+static const struct link_ops tap_ops = {.start = tap_start, .send = tap_send, .close = tap_close};
+
+struct link *link_tap_new(void)
+{
+    struct tap_link *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return NULL;
+    t->fd = -1;
+    t->link.ops = &tap_ops;
+    return &t->link;
+}

@@ -1,0 +1,160 @@
+#include "datapath/peek.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "datapath/admit.h"
+#include "datapath/bridge.h"
+#include "datapath/flow_end.h"
+#include "datapath/instance_private.h"
+
+enum {
+    /* A reader decides once it has seen its own bound and the head of one record more. */
+    PEEK_BYTES_MAX = 64 + (EVIDENCE_TLS_BYTES_MAX > EVIDENCE_HTTP_BYTES_MAX ? EVIDENCE_TLS_BYTES_MAX
+                                                                             : EVIDENCE_HTTP_BYTES_MAX),
+    PEEK_IOV_MAX = 64,
+};
+
+static void set_deadline(struct flow *flow)
+{
+    struct instance *in = flow->instance;
+
+    flow->peek_from_ms = instance_now(in);
+    flow_set_deadline(&in->flows, flow, flow->peek_from_ms + INSTANCE_PEEK_MS);
+}
+
+void peek_start(struct flow *flow)
+{
+    if (flow->state == FLOW_PEEKING || flow->verdict.strict)
+        set_deadline(flow);
+}
+
+void peek_over(struct flow *flow)
+{
+    if (flow->counts_peek)
+        flow->instance->peeks--;
+    flow->counts_peek = false;
+}
+
+/* The guest's bytes, in order, up to PEEK_BYTES_MAX of them. */
+static size_t gather(const struct flow *flow, uint8_t bytes[static PEEK_BYTES_MAX])
+{
+    struct iovec iov[PEEK_IOV_MAX];
+    int n = tcp_conn_peek(&flow->conn, iov, PEEK_IOV_MAX);
+    size_t len = 0;
+
+    for (int i = 0; i < n && len < PEEK_BYTES_MAX; i++) {
+        size_t part = iov[i].iov_len < PEEK_BYTES_MAX - len ? iov[i].iov_len : PEEK_BYTES_MAX - len;
+
+        memcpy(bytes + len, iov[i].iov_base, part);
+        len += part;
+    }
+    return len;
+}
+
+static void keep_evidence(struct flow *flow, const struct evidence *e)
+{
+    flow->evidence_kind = (uint8_t)e->kind;
+    flow->ech = e->ech;
+    strcpy(flow->said, e->name);
+    (void)snprintf(flow->alpn, sizeof(flow->alpn), "%.*s", (int)sizeof(flow->alpn) - 1, e->alpn);
+    if (flow->peek_from_ms > 0)
+        flow->peek_ms = (uint32_t)(instance_now(flow->instance) - flow->peek_from_ms);
+}
+
+static const char *name_src_of(const struct evidence *e)
+{
+    if (e->name[0] == '\0')
+        return "dns";
+    return e->kind == EVIDENCE_TLS ? "sni" : "host";
+}
+
+static void let_pass(struct flow *flow)
+{
+    flow_set_deadline(&flow->instance->flows, flow, 0);
+    if (flow->state == FLOW_PEEKING) {
+        admit_dial(flow);
+        return;
+    }
+    flow_move(flow, FLOW_OPEN);
+    admit_arm_idle(flow);
+    bridge_push_up(flow);
+}
+
+static void decide(struct flow *flow, const struct verdict *v, const struct evidence *e)
+{
+    peek_over(flow);
+    keep_evidence(flow, e);
+    if (v->action == VERDICT_ALLOW) {
+        admit_settle_verdict(flow, v, name_src_of(e));
+        let_pass(flow);
+    } else {
+        flow_refuse_accepted(flow, v, e);
+    }
+}
+
+static void judge(struct flow *flow, const struct evidence *e, bool silent)
+{
+    struct admit_facts known;
+    struct verdict v;
+
+    admit_gather(flow->link, &flow->key, &known);
+    known.facts.evidence = e;
+    if (silent)
+        policy_judge_silent(flow->instance->policy, &known.facts, &v);
+    else
+        policy_judge(flow->instance->policy, &known.facts, &v);
+    decide(flow, &v, e);
+}
+
+static void refuse_for_limit(struct flow *flow)
+{
+    struct verdict v = {.action = VERDICT_DENY, .reason = REASON_LIMIT_PEEK, .layer = POLICY_LAYER_POLICY, .rule = -1};
+    struct evidence none = {.kind = EVIDENCE_OPAQUE};
+
+    instance_count(flow->instance, COUNTER_LIMIT_PEEK);
+    decide(flow, &v, &none);
+}
+
+void peek_bytes(struct flow *flow)
+{
+    struct instance *in = flow->instance;
+    uint8_t bytes[PEEK_BYTES_MAX];
+    struct evidence e;
+    size_t len = gather(flow, bytes);
+    bool eof = flow->conn.eof;
+
+    if (eof && flow->conn.held_bytes == 0 && (flow->state == FLOW_PEEKING || flow->verdict.strict)) {
+        flow_kill(flow, FLOW_CLOSE_GUEST_FIN, REASON_GUEST_CLOSED); /* it left before it said anything */
+        return;
+    }
+    /* With FIN and every byte in hand nothing more will come; beyond the buffer the bounds have decided. */
+    evidence_read(bytes, len, eof && len == flow->conn.held_bytes, &e);
+    if (e.kind != EVIDENCE_UNKNOWN) {
+        judge(flow, &e, false);
+        return;
+    }
+    if (flow->deadline_ms == 0)
+        set_deadline(flow);
+    if (flow->counts_peek)
+        return;
+    if (in->peeks >= INSTANCE_PEEKS_MAX) {
+        refuse_for_limit(flow);
+        return;
+    }
+    in->peeks++;
+    flow->counts_peek = true;
+}
+
+void peek_silence(struct flow *flow)
+{
+    /* Half a hello is not silence: what could still become a name is never taken for opaque bytes. */
+    struct evidence half = {.kind = EVIDENCE_BAD, .bad = REASON_PEEK_TIMEOUT};
+    struct evidence none = {.kind = EVIDENCE_UNKNOWN};
+
+    if (flow->conn.held_bytes > 0)
+        judge(flow, &half, false);
+    else
+        judge(flow, &none, true);
+}

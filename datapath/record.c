@@ -1,0 +1,282 @@
+#include "datapath/record.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/siphash.h"
+
+int record_init(struct record_log *log, int fd, struct counters *counters)
+{
+    memset(log, 0, sizeof(*log));
+    log->fd = fd;
+    log->counters = counters;
+    if (fd < 0)
+        return 0;
+    log->buffer = malloc(RECORD_BUFFER_BYTES_MAX);
+    log->denials = calloc(RECORD_DENIALS_MAX, sizeof(*log->denials));
+    if (!log->buffer || !log->denials) {
+        free(log->buffer);
+        free(log->denials);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void record_deinit(struct record_log *log)
+{
+    if (log->fd >= 0) {
+        (void)record_repeats(log, 0, true);
+        record_flush(log);
+    }
+    free(log->buffer);
+    free(log->denials);
+    log->buffer = NULL;
+    log->denials = NULL;
+    log->fd = -1;
+}
+
+/* Guests and servers make these texts: printable ASCII passes, the rest becomes \xNN, and all of it is cut. */
+static void set_text(json_t *object, const char *key, const char *text)
+{
+    char safe[RECORD_TEXT_MAX + 1];
+    size_t at = 0;
+
+    if (!text || !*text)
+        return;
+    for (; *text && at + 4 < sizeof(safe); text++) {
+        unsigned char c = (unsigned char)*text;
+
+        if (c >= 0x20 && c < 0x7f && c != '\\')
+            safe[at++] = (char)c;
+        else
+            at += (size_t)snprintf(safe + at, sizeof(safe) - at, "\\x%02x", c);
+    }
+    safe[at] = '\0';
+    (void)json_object_set_new(object, key, json_string(safe)); /* out of memory: the field is missing */
+}
+
+static void set_number(json_t *object, const char *key, uint64_t n)
+{
+    (void)json_object_set_new(object, key, json_integer((json_int_t)n));
+}
+
+static void set_endpoint(json_t *object, const char *key, const struct addr *a, uint16_t port)
+{
+    char text[ADDR_ENDPOINT_TEXT_MAX];
+
+    if (a->family != ADDR_NONE)
+        set_text(object, key, addr_endpoint_format(a, port, text));
+}
+
+static void set_time(json_t *object)
+{
+    struct timespec now;
+    struct tm tm;
+    char text[40], whole[24];
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    (void)gmtime_r(&now.tv_sec, &tm);
+    (void)strftime(whole, sizeof(whole), "%Y-%m-%dT%H:%M:%S", &tm);
+    (void)snprintf(text, sizeof(text), "%s.%03ldZ", whole, now.tv_nsec / 1000000);
+    set_text(object, "ts", text);
+}
+
+static json_t *to_json(const struct record *r, uint32_t repeats, uint64_t lost)
+{
+    static const char *const events[] = {"deny", "close", "dns"};
+    char id[32];
+    json_t *o = json_object();
+
+    if (!o)
+        return NULL;
+    set_number(o, "v", 1);
+    set_time(o);
+    set_text(o, "ev", events[r->event]);
+    if (r->flow) {
+        (void)snprintf(id, sizeof(id), "%u:%u", (unsigned)(r->flow >> 32), (unsigned)r->flow);
+        set_text(o, "flow", id);
+    }
+    set_text(o, "guest", r->guest);
+    set_text(o, "proto", r->proto);
+    set_endpoint(o, "src", &r->src, r->src_port);
+    set_endpoint(o, "dst", &r->dst, r->dst_port);
+    set_endpoint(o, "peer", &r->peer, r->peer_port);
+    set_text(o, "name", r->name);
+    set_text(o, "name_src", r->name_src);
+    set_text(o, "sni", r->sni);
+    set_text(o, "host", r->host);
+    set_text(o, "alpn", r->alpn);
+    if (r->ech)
+        (void)json_object_set_new(o, "ech", json_true());
+    if (r->rule >= 0) {
+        set_number(o, "rule", (uint64_t)r->rule + 1);
+        set_text(o, "layer", r->layer == POLICY_LAYER_FLOOR ? "floor" : "policy");
+    }
+    set_text(o, "tag", r->tag);
+    set_text(o, "verdict", r->verdict);
+    set_text(o, "reason", reason_text(r->reason));
+    if (r->would_deny)
+        set_text(o, "would", "deny");
+    set_text(o, "stage", r->stage);
+    if (r->has_bytes) {
+        set_number(o, "up", r->up);
+        set_number(o, "down", r->down);
+        set_number(o, "t_peek_ms", r->t_peek_ms);
+        set_number(o, "t_dial_ms", r->t_dial_ms);
+        set_number(o, "dur_ms", r->dur_ms);
+    }
+    set_text(o, "close", r->close);
+    if (repeats > 0)
+        set_number(o, "repeat", repeats);
+    if (lost > 0)
+        set_number(o, "lost", lost);
+    return o;
+}
+
+static void append(struct record_log *log, const struct record *r, uint32_t repeats)
+{
+    json_t *o = to_json(r, repeats, log->lost);
+    size_t n = 0, room = RECORD_BUFFER_BYTES_MAX - log->len;
+
+    if (o && room > RECORD_LINE_BYTES_MAX)
+        n = json_dumpb(o, log->buffer + log->len, RECORD_LINE_BYTES_MAX - 1, JSON_COMPACT);
+    json_decref(o);
+    if (n == 0 || n > RECORD_LINE_BYTES_MAX - 1) {
+        log->lost++;
+        counter_bump(log->counters, COUNTER_LOG_LOST);
+        return;
+    }
+    log->lost = 0;
+    log->len += n;
+    log->buffer[log->len++] = '\n';
+}
+
+static uint64_t digest_of(const struct record *r)
+{
+    static struct siphash_key key;
+    struct {
+        struct addr dst, src;
+        uint16_t port;
+        uint16_t reason;
+        int rule;
+        int layer;
+        char proto[8];
+        char name[RECORD_TEXT_MAX + 1];
+    } id;
+
+    if (key.k[0] == 0 && key.k[1] == 0)
+        siphash_key_random(&key);
+    memset(&id, 0, sizeof(id));
+    id.dst = r->dst;
+    id.src = r->src;
+    id.port = r->dst_port;
+    id.reason = (uint16_t)r->reason;
+    id.rule = r->rule;
+    id.layer = (int)r->layer;
+    (void)snprintf(id.proto, sizeof(id.proto), "%s", r->proto ? r->proto : "");
+    (void)snprintf(id.name, sizeof(id.name), "%s", r->name ? r->name : "");
+    return siphash(&key, &id, sizeof(id)) | 1;
+}
+
+static void remember(struct record_log *log, struct record_denial *d, const struct record *r, uint64_t digest,
+                     uint64_t now_ms)
+{
+    d->digest = digest;
+    d->since_ms = now_ms;
+    d->repeats = 0;
+    if (log->repeats_due_ms == 0)
+        log->repeats_due_ms = now_ms + RECORD_REPEAT_MS;
+    d->record = *r;
+    (void)snprintf(d->guest, sizeof(d->guest), "%s", r->guest ? r->guest : "");
+    (void)snprintf(d->name, sizeof(d->name), "%s", r->name ? r->name : "");
+    (void)snprintf(d->proto, sizeof(d->proto), "%s", r->proto ? r->proto : "");
+    (void)snprintf(d->stage, sizeof(d->stage), "%s", r->stage ? r->stage : "");
+    d->record.guest = d->guest;
+    d->record.name = d->name;
+    d->record.proto = d->proto;
+    d->record.stage = d->stage;
+    d->record.sni = d->record.host = d->record.alpn = d->record.tag = d->record.close = d->record.name_src = NULL;
+}
+
+/* A set of RECORD_DENIALS_MAX slots, four places a denial: one that finds none free is written in full. */
+static bool is_repeat(struct record_log *log, const struct record *r, uint64_t now_ms)
+{
+    uint64_t digest = digest_of(r);
+    struct record_denial *room = NULL;
+
+    for (unsigned i = 0; i < 4; i++) {
+        struct record_denial *d = &log->denials[(digest + i) % RECORD_DENIALS_MAX];
+
+        if (d->digest == digest) {
+            d->repeats++;
+            return true;
+        }
+        if (d->digest == 0 && !room)
+            room = d;
+    }
+    if (room)
+        remember(log, room, r, digest, now_ms);
+    return false;
+}
+
+void record_add(struct record_log *log, const struct record *r, uint64_t now_ms)
+{
+    if (log->fd < 0)
+        return;
+    if (r->event != RECORD_CLOSE && is_repeat(log, r, now_ms))
+        return;
+    append(log, r, 0);
+}
+
+uint64_t record_repeats(struct record_log *log, uint64_t now_ms, bool all)
+{
+    uint64_t next_ms = 0;
+
+    if (log->fd < 0)
+        return 0;
+    if (!all && (log->repeats_due_ms == 0 || now_ms < log->repeats_due_ms))
+        return log->repeats_due_ms; /* every turn asks: the table is looked at only when something is due */
+    for (unsigned i = 0; i < RECORD_DENIALS_MAX; i++) {
+        struct record_denial *d = &log->denials[i];
+        uint64_t due_ms = d->since_ms + RECORD_REPEAT_MS;
+
+        if (d->digest == 0)
+            continue;
+        if (!all && due_ms > now_ms) {
+            next_ms = next_ms == 0 || due_ms < next_ms ? due_ms : next_ms;
+            continue;
+        }
+        if (d->repeats > 0)
+            append(log, &d->record, d->repeats);
+        d->digest = 0;
+    }
+    log->repeats_due_ms = next_ms;
+    return next_ms;
+}
+
+void record_flush(struct record_log *log)
+{
+    size_t at = 0;
+
+    if (log->fd < 0 || log->len == 0)
+        return;
+    while (at < log->len) {
+        ssize_t n = write(log->fd, log->buffer + at, log->len - at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            break;
+        at += (size_t)n;
+    }
+    if (at == 0 && errno != EAGAIN && errno != EPIPE)
+        log->fd = -1; /* the file is gone for good; nothing can be said in it */
+    memmove(log->buffer, log->buffer + at, log->len - at);
+    log->len -= at;
+}
