@@ -6,12 +6,11 @@
 
 #include "base/check.h"
 
-static int class_init(struct pool_class *c, size_t slot_bytes, size_t bytes_max, size_t warm_max)
+static int class_init(struct pool_class *c, size_t slot_bytes, size_t bytes_max)
 {
     memset(c, 0, sizeof(*c));
     c->slot_bytes = slot_bytes;
     c->slots = bytes_max / slot_bytes;
-    c->warm_max = warm_max;
     c->base = mmap(NULL, c->slots * slot_bytes, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (c->base == MAP_FAILED) {
@@ -33,8 +32,8 @@ int pool_init(struct pool *pool, size_t bytes_max)
     memset(pool, 0, sizeof(*pool));
     CHECK(bytes_max >= POOL_BIG_BYTES);
     pool->bytes_max = bytes_max;
-    if (class_init(&pool->big, POOL_BIG_BYTES, bytes_max, POOL_WARM_BIG) < 0 ||
-        class_init(&pool->small, POOL_SMALL_BYTES, bytes_max, POOL_WARM_SMALL) < 0) {
+    if (class_init(&pool->big, POOL_BIG_BYTES, bytes_max) < 0 ||
+        class_init(&pool->small, POOL_SMALL_BYTES, bytes_max) < 0) {
         class_deinit(&pool->big);
         return -ENOMEM;
     }
@@ -54,7 +53,7 @@ static struct buf *class_take(struct pool_class *c)
 
     if (buf) {
         c->free = buf->next;
-        c->warm--;
+        c->free_count--;
     } else if (c->cold) {
         buf = c->cold;
         c->cold = buf->next;
@@ -66,17 +65,30 @@ static struct buf *class_take(struct pool_class *c)
 
 static void class_give(struct pool_class *c, struct buf *buf)
 {
-    if (c->warm < c->warm_max) {
-        buf->next = c->free;
-        c->free = buf;
-        c->warm++;
-        return;
-    }
-    /* The first page keeps the free-list link, the others go back. */
-    if (c->slot_bytes > POOL_SMALL_BYTES)
+    buf->next = c->free;
+    c->free = buf;
+    c->free_count++;
+}
+
+bool pool_wants_trim(const struct pool *pool)
+{
+    return pool->big.free_count > POOL_WARM_BIG;
+}
+
+void pool_trim(struct pool *pool)
+{
+    struct pool_class *c = &pool->big; /* a small one is a page, which keeps the free list's link */
+
+    for (int i = 0; i < POOL_TRIM_BATCH && pool_wants_trim(pool); i++) {
+        struct buf *buf = c->free;
+
+        c->free = buf->next;
+        c->free_count--;
+        /* The first page keeps the link, the others go. */
         (void)madvise((uint8_t *)buf + 4096, c->slot_bytes - 4096, MADV_DONTNEED);
-    buf->next = c->cold;
-    c->cold = buf;
+        buf->next = c->cold;
+        c->cold = buf;
+    }
 }
 
 struct buf *pool_get(struct pool *pool, size_t want)

@@ -3,8 +3,8 @@
  *
  * Two sizes: POOL_BIG holds a super-segment with its headers, POOL_SMALL an ordinary frame. The
  * address space is reserved once and touched only when used; free buffers are reused newest first,
- * so that a busy loop works on warm memory, and beyond POOL_WARM_BIG (or _SMALL) the kernel gets the
- * pages back. Never blocks, never calls malloc after pool_init().
+ * so that a busy loop works on warm memory. After a burst pool_trim() gives the kernel back the pages of all
+ * but POOL_WARM_BIG of them. Never blocks, never calls malloc after pool_init().
  *
  * Single thread. Buffers are reference counted; the last unref returns them to their pool.
  */
@@ -18,8 +18,8 @@
 enum {
     POOL_BIG_BYTES = 17 * 4096, /* whole slot: struct buf + headroom + 65,535 of IP + link headers */
     POOL_SMALL_BYTES = 4096,
-    POOL_WARM_BIG = 64,
-    POOL_WARM_SMALL = 256,
+    POOL_WARM_BIG = 16,         /* free ones that keep their pages through a trim */
+    POOL_TRIM_BATCH = 256,      /* buffers one pool_trim() gives back */
 };
 
 struct pool;
@@ -37,8 +37,8 @@ struct buf {
 
 struct pool_class {
     uint8_t *base;          /* owned: the reserved mapping */
-    struct buf *free, *cold; /* touched, and given back to the kernel */
-    size_t slot_bytes, slots, next_fresh, warm, warm_max;
+    struct buf *free, *cold; /* with pages, and without (but for the first) */
+    size_t slot_bytes, slots, next_fresh, free_count;
 };
 
 struct pool {
@@ -56,6 +56,12 @@ void pool_deinit(struct pool *pool);
 
 /** A buffer with at least @want bytes at data[] and one reference, or NULL at the ceiling. */
 struct buf *pool_get(struct pool *pool, size_t want);
+
+/** Whether pool_trim() would give something back. */
+bool pool_wants_trim(const struct pool *pool);
+
+/** Give pages of free buffers back to the kernel, POOL_TRIM_BATCH of them at most: for when a burst is over. */
+void pool_trim(struct pool *pool);
 
 /** Bytes that pool_get() may still hand out. */
 size_t pool_left(const struct pool *pool);

@@ -65,7 +65,7 @@ void flow_record_dns(struct instance *in, const struct link *link, const struct 
 
 static void add_evidence(const struct flow *flow, struct record *r)
 {
-    r->name_src = flow->name_src;
+    r->name_src = r->name[0] != '\0' ? flow->name_src : NULL;
     if (flow->evidence_kind == EVIDENCE_HTTP)
         r->host = flow->said;
     else

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "datapath/admit.h"
 #include "datapath/bridge.h"
 #include "datapath/instance_private.h"
@@ -69,15 +70,29 @@ void instance_set_policy(struct instance *in, struct policy *policy)
 
 static void on_deadline(uv_timer_t *timer);
 
+/* Buffers go back a while after the burst that needed them, not between two segments of it. */
+static uint64_t trim_due(struct instance *in, uint64_t now_ms)
+{
+    if (!pool_wants_trim(&in->pool))
+        in->trim_ms = 0;
+    else if (in->trim_ms == 0)
+        in->trim_ms = now_ms + INSTANCE_TRIM_MS;
+    return in->trim_ms;
+}
+
 static void arm_deadline(struct instance *in)
 {
-    uint64_t next_ms = flow_next_deadline(&in->flows), now_ms = instance_now(in);
-    uint64_t log_ms = record_repeats(&in->log, now_ms, false);
+    uint64_t now_ms = instance_now(in), next_ms = 0;
+    uint64_t due_ms[] = {
+        flow_next_deadline(&in->flows),
+        record_repeats(&in->log, now_ms, false),
+        in->log.len > 0 ? now_ms + INSTANCE_LOG_RETRY_MS : 0, /* the log's reader was full */
+        trim_due(in, now_ms),
+    };
 
-    if (log_ms > 0 && (next_ms == 0 || log_ms < next_ms))
-        next_ms = log_ms;
-    if (in->log.len > 0 && (next_ms == 0 || now_ms + 50 < next_ms))
-        next_ms = now_ms + 50; /* the log's reader was full: try again soon */
+    for (size_t i = 0; i < ARRAY_SIZE(due_ms); i++)
+        if (due_ms[i] > 0 && (next_ms == 0 || due_ms[i] < next_ms))
+            next_ms = due_ms[i];
     if (next_ms == in->deadline_armed_ms)
         return;
     in->deadline_armed_ms = next_ms;
@@ -128,6 +143,10 @@ static void on_deadline(uv_timer_t *timer)
 
     in->deadline_armed_ms = 0;
     stack_set_time(in->stack, instance_now(in));
+    if (in->trim_ms > 0 && in->trim_ms <= instance_now(in)) {
+        pool_trim(&in->pool);
+        in->trim_ms = 0;
+    }
     while ((flow = flow_take_due(&in->flows, instance_now(in))))
         admit_deadline(flow);
 }

@@ -26,6 +26,8 @@ enum {
     INSTANCE_LINKS_MAX = STACK_GUESTS_MAX,
     INSTANCE_PEEKS_MAX = 1024,    /* flows holding unjudged bytes, each at most its first window */
     INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
+    INSTANCE_TRIM_MS = 500,
+    INSTANCE_LOG_RETRY_MS = 50,
     INSTANCE_REFUSAL_MS = 5000,   /* for a guest to take its alert or 403 and go */
     INSTANCE_LINGER_MS = 300000,  /* for queued data to reach a guest whose server is gone */
 };
@@ -89,6 +91,7 @@ struct instance {
     uv_check_t check;
     uv_timer_t deadline_timer, tick_timer;
     uint64_t deadline_armed_ms;   /* 0: not armed */
+    uint64_t trim_ms;             /* when free buffers go back to the kernel; 0: there are few */
     bool tick_armed, closing;
     unsigned handles;             /* of the instance's own, not yet closed */
     void (*on_closed)(void *ctx);

@@ -90,6 +90,7 @@ static void decide(struct flow *flow, const struct verdict *v, const struct evid
         admit_settle_verdict(flow, v, name_src_of(e));
         let_pass(flow);
     } else {
+        flow->name_src = name_src_of(e);
         flow_refuse_accepted(flow, v, e);
     }
 }
