@@ -9,6 +9,8 @@
 
 #include "policy/dns_wire.h"
 
+enum { RECORDS_MAX = 1024 /* of one section: every name of a chain walks the answers once */ };
+
 int dns_query_write(uint8_t *out, size_t cap, uint16_t id, const char *name, uint16_t type)
 {
     struct writer w = writer_of(out, cap);
@@ -46,6 +48,7 @@ struct gather {
     struct dns_name name; /* whose records are sought */
     uint16_t type;
     bool timed;           /* answer.ttl_s holds something */
+    bool found;           /* there is a record of the type asked for */
 };
 
 /* Step over a section. Return: 0, or -EBADMSG. */
@@ -53,6 +56,8 @@ static int section_skip(const struct message *m, struct cursor *c, unsigned coun
 {
     struct dns_record record;
 
+    if (count > RECORDS_MAX)
+        return -EBADMSG;
     for (unsigned i = 0; i < count; i++)
         if (dns_record_read(m->bytes, c, &record) < 0)
             return -EBADMSG;
@@ -147,6 +152,7 @@ static int name_gather(const struct message *m, struct gather *g, struct dns_nam
             alias = true;
         }
     }
+    g->found = data;
     /* RFC 1034 section 3.6.2: an alias has no other data. */
     return alias && data ? -EBADMSG : alias;
 }
@@ -241,7 +247,7 @@ int dns_answer_read(const uint8_t *bytes, size_t len, uint16_t id, const char *n
             return -EBADMSG;
         if (g.answer.rcode != DNS_NOERROR)
             g.answer.addr_count = 0;
-        if (g.answer.addr_count == 0 && negative_read(&m, &g) < 0)
+        if ((g.answer.rcode != DNS_NOERROR || !g.found) && negative_read(&m, &g) < 0)
             return -EBADMSG;
     }
     *out_answer = g.answer;

@@ -16,6 +16,7 @@ enum {
     RULE_INPUT_MAX = RULE_TEXT_MAX - 128,
     NEAR_WORD_MAX = 16,
     NEAR_DISTANCE_MAX = 2,
+    MISTAKEN_WORD_MIN = 6, /* shorter words are near to names that people do give: host1, api */
 };
 
 static const char *const action_words[] = {"allow", "deny", "audit"};
@@ -24,6 +25,9 @@ static const char *const target_words[] = {"any",       "public",    "private",
                                            "host",      "loopback",  "link-local",
                                            "metadata",  "multicast", "reserved",
                                            "guest"};
+/* What somebody may write as a target, but is none. */
+static const char *const no_targets[] = {"all", "everything", "unspecified", "broadcast",
+                                         "in",  "tcp",        "udp",         "icmp"};
 
 int rule_fail(struct rule_parser *p, struct rule_word word, const char *hint, const char *message)
 {
@@ -88,6 +92,28 @@ int rule_fail_unknown(struct rule_parser *p, struct rule_word word, const char *
         }
     }
     return rule_fail(p, word, hint, message);
+}
+
+/* The group that @word was probably meant to be. */
+static const char *group_meant(struct rule_word word)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(target_words); i++)
+        if (strlen(target_words[i]) >= MISTAKEN_WORD_MIN && distance(word, target_words[i]) <= NEAR_DISTANCE_MAX)
+            return target_words[i];
+    return NULL;
+}
+
+bool rule_name_is_word(const char *name)
+{
+    struct rule_word word = {name, strlen(name)};
+
+    for (size_t i = 0; i < ARRAY_SIZE(target_words); i++)
+        if (rule_word_is(word, target_words[i]))
+            return true;
+    for (size_t i = 0; i < ARRAY_SIZE(no_targets); i++)
+        if (rule_word_is(word, no_targets[i]))
+            return true;
+    return group_meant(word) != NULL;
 }
 
 bool rule_word_is(struct rule_word word, const char *text)
@@ -227,8 +253,7 @@ static int parse_prefix_target(struct rule_parser *p, struct rule_word word)
 
 static int parse_target(struct rule_parser *p, struct rule_word word)
 {
-    static const char *const no_names[] = {"all", "everything", "unspecified", "broadcast"};
-    char text[NAME_TEXT_MAX + 3];
+    char text[NAME_TEXT_MAX + 3], hint[96];
     struct addr_prefix prefix;
     int err;
 
@@ -247,12 +272,12 @@ static int parse_target(struct rule_parser *p, struct rule_word word)
     }
     if (strcmp(text, "*") == 0)
         return rule_fail(p, word, "write 'any'", "not a target");
-    for (size_t i = 0; i < ARRAY_SIZE(no_names); i++)
-        if (strcmp(text, no_names[i]) == 0)
-            return rule_fail(p, word, i < 2 ? "write 'any'" : "", "not a target");
-    if (strcmp(text, "tcp") == 0 || strcmp(text, "udp") == 0 || strcmp(text, "icmp") == 0 ||
-        strncmp(text, "tcp/", 4) == 0 || strncmp(text, "udp/", 4) == 0 ||
-        strncmp(text, "any/", 4) == 0)
+    for (size_t i = 0; i < ARRAY_SIZE(no_targets); i++)
+        if (strcmp(text, no_targets[i]) == 0)
+            return i < 5 ? rule_fail(p, word, i < 2 ? "write 'any'" : "", "not a target")
+                         : rule_fail(p, word, "write 'any' for every public address",
+                                     "a target must stand before the protocol");
+    if (strncmp(text, "tcp/", 4) == 0 || strncmp(text, "udp/", 4) == 0 || strncmp(text, "any/", 4) == 0)
         return rule_fail(p, word, "write 'any' for every public address",
                          "a target must stand before the protocol");
     if (text[0] == '.' || strncmp(text, "*.", 2) == 0)
@@ -268,6 +293,11 @@ static int parse_target(struct rule_parser *p, struct rule_word word)
             return fail_name(p, word);
         return rule_fail_unknown(p, word, target_words, ARRAY_SIZE(target_words),
                                  "not a name, an address or a group");
+    }
+    /* A group misspelt is a valid name, and a deny for it denies nothing: said with a dot, it is meant. */
+    if (group_meant(word)) {
+        snprintf(hint, sizeof(hint), "did you mean '%s'? If it is a name, end it with a dot", group_meant(word));
+        return rule_fail(p, word, hint, "not a group");
     }
     return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "policy/rule.h"
+#include "policy/rule_parser.h"
 
 struct text {
     char *out; /* borrowed; RULE_TEXT_MAX bytes */
@@ -45,7 +46,7 @@ static void put_target(struct text *t, const struct rule *rule)
         put(t, "any");
         break;
     case RULE_NAME:
-        put(t, "%s", rule->name);
+        put(t, "%s%s", rule->name, rule_name_is_word(rule->name) ? "." : "");
         break;
     case RULE_BELOW:
         put(t, "*.%s", rule->name);

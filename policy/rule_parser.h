@@ -58,6 +58,12 @@ struct rule_word rule_word_cut(struct rule_word *rest, char separator);
 int rule_prefix(struct rule_parser *p, struct rule_word whole, struct rule_word part,
                 struct addr_prefix *out_prefix);
 
+/**
+ * Whether canonical @name, written bare, would be read as a word of the language or be taken for a misspelt one: then
+ * it is written with a dot behind it.
+ */
+bool rule_name_is_word(const char *name);
+
 /** Read one key=value word. Return: 0, or -EINVAL. */
 int rule_option(struct rule_parser *p, struct rule_word word);
 

@@ -232,7 +232,7 @@ int tls_hello_read(const uint8_t *bytes, size_t len, struct evidence *out_eviden
     m.len = m.total = 0;
     while (m.total == 0 || m.len < m.total) {
         size_t used = (size_t)(stream.at - bytes), there;
-        uint16_t record_len;
+        uint16_t record_len = 0;
         int r = record_head_read(&stream, EVIDENCE_TLS_BYTES_MAX - used, used == 0, &record_len,
                                  &bad);
 

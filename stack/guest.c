@@ -140,11 +140,27 @@ bool guest_may_icmp(struct guest *guest)
 
 /* ---- in ---- */
 
+static bool mac_allowed(const struct guest *guest, const struct frame *f)
+{
+    if (guest->config.mac_pinned)
+        return memcmp(f->src_mac, guest->mac, FRAME_MAC_BYTES) == 0;
+    return memcmp(f->src_mac, guest->config.gateway_mac, FRAME_MAC_BYTES) != 0;
+}
+
+/* The guest's MAC is the source of its last frame with an address of its own. */
+static void learn_mac(struct guest *guest, const struct frame *f)
+{
+    memcpy(guest->mac, f->src_mac, FRAME_MAC_BYTES);
+    guest->mac_known = true;
+}
+
 static void arp_input(struct guest *guest, const struct frame *f)
 {
     uint8_t reply[ARP_BYTES];
     int r = arp_answer(guest, f, reply);
 
+    if (r >= 0)
+        learn_mac(guest, f);
     if (r > 0)
         guest_send_packet(guest, ETHERTYPE_ARP, reply, sizeof(reply), f->src_mac);
     else if (r == -EBADMSG)
@@ -280,6 +296,7 @@ static void ipv4_input(struct guest *guest, struct frame *f, struct buf *buf,
         guest_count(guest, COUNTER_SPOOF_SRC);
         return;
     }
+    learn_mac(guest, f);
     if (!f->fragment) {
         datagram_input(guest, f, buf, offload);
         return;
@@ -290,20 +307,6 @@ static void ipv4_input(struct guest *guest, struct frame *f, struct buf *buf,
     if (r > 0)
         datagram_input(guest, f, whole, &reassembled);
     buf_unref(whole);
-}
-
-/* The guest's MAC is the source of its last valid frame, unless the configuration pins it. */
-static bool learn_mac(struct guest *guest, const struct frame *f)
-{
-    if (memcmp(f->src_mac, guest->config.gateway_mac, FRAME_MAC_BYTES) == 0)
-        return false;
-    if (guest->mac_known && memcmp(f->src_mac, guest->mac, FRAME_MAC_BYTES) == 0)
-        return true;
-    if (guest->config.mac_pinned)
-        return false;
-    memcpy(guest->mac, f->src_mac, FRAME_MAC_BYTES);
-    guest->mac_known = true;
-    return true;
 }
 
 static bool for_us(const struct guest *guest, const struct frame *f)
@@ -321,7 +324,7 @@ void guest_input(struct guest *guest, struct buf *buf, const struct frame_offloa
         guest_count(guest, (enum counter)drop);
     else if (!for_us(guest, &f))
         guest_count(guest, COUNTER_FRAME_ETHERTYPE);
-    else if (!learn_mac(guest, &f))
+    else if (!mac_allowed(guest, &f))
         guest_count(guest, COUNTER_SPOOF_SRC);
     else if (f.kind == FRAME_ARP)
         arp_input(guest, &f);

@@ -10,6 +10,9 @@
 
 #include "base/check.h"
 
+/* lwIP declares it only with its ICMPv6, and calls it without. */
+void icmp6_param_problem(struct pbuf *p, enum icmp6_pp_code c, const void *pointer);
+
 /* stack_wants_tick() looks at the connections themselves. */
 void tcp_timer_needed(void)
 {

@@ -134,8 +134,8 @@ void tcp_conn_abort(struct tcp_conn *conn)
         tcp_sent(conn->pcb, NULL);
         tcp_err(conn->pcb, NULL);
         tcp_abandon(conn->pcb, !conn->time_wait);
+        conn->pcb = NULL; /* leave() must not look at it: a FIN may still be wanted */
         tcp_leave(conn);
-        conn->pcb = NULL;
     }
     unhook(conn);
 }

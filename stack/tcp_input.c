@@ -123,39 +123,60 @@ static bool append_to(struct tcp_conn *conn, struct pbuf *before, struct pbuf *p
         return false;
     memcpy(end, p->payload, p->len);
     before->len = (u16_t)(before->len + p->len);
-    before->next = NULL;
-    conn->held_last = before;
+    before->next = p->next;
+    p->next = NULL;
+    if (conn->held_last == p)
+        conn->held_last = before;
     (void)pbuf_free(p);
     return true;
 }
 
-static void compact_tail(struct tcp_conn *conn)
+/* Move @p's bytes into a buffer of their own, in @p's place behind @before (NULL: it is the first). Return: what stands there now. */
+static struct pbuf *repack(struct tcp_conn *conn, struct pbuf *before, struct pbuf *p)
 {
-    struct stack *stack = conn->guest->stack;
-    struct pbuf *p = conn->held_last, *before = conn->held_first, *copy;
-    struct buf *buf;
+    struct buf *buf = pool_get(conn->guest->stack->pool,
+                               conn->held_bytes > POOL_SMALL_BYTES ? POOL_BIG_BYTES / 2 : p->len);
+    struct pbuf *copy;
 
-    if (!p || p->len >= TCP_HOLD_COPY_BYTES || conn->held_bytes - p->len < conn->pinned_bytes)
-        return;
-    while (before != p && before->next != p)
-        before = before->next;
-    if (before != p && append_to(conn, before, p))
-        return;
-    buf = pool_get(stack->pool, conn->held_bytes > POOL_SMALL_BYTES ? POOL_BIG_BYTES / 2 : p->len);
     if (!buf)
-        return; /* the frame's own buffer goes on holding it */
+        return p; /* the frame's own buffer goes on holding it */
     memcpy(buf->data, p->payload, p->len);
     copy = pbuf_over(buf, buf->data, p->len);
     if (copy) {
         buf->holder = conn;
-        if (before == p)
-            conn->held_first = copy;
-        else
+        copy->next = p->next;
+        p->next = NULL;
+        if (before)
             before->next = copy;
-        conn->held_last = copy;
+        else
+            conn->held_first = copy;
+        if (conn->held_last == p)
+            conn->held_last = copy;
         (void)pbuf_free(p);
     }
     buf_unref(buf);
+    return copy ? copy : p;
+}
+
+/* One segment may have released many that waited for it, so all that is held is looked at, but for what must not move. */
+static void compact(struct tcp_conn *conn)
+{
+    struct pbuf *before = NULL, *next;
+    uint32_t at = 0;
+
+    for (struct pbuf *p = conn->held_first; p; p = next) {
+        uint32_t len = p->len;
+        bool ours = CONTAINER_OF(p, struct frame_pbuf, custom.pbuf)->buf->holder == conn;
+
+        next = p->next;
+        if (!ours && at >= conn->pinned_bytes && len < TCP_HOLD_COPY_BYTES) {
+            if (!before || !append_to(conn, before, p))
+                before = repack(conn, before, p);
+        } else {
+            before = p;
+        }
+        at += len;
+    }
 }
 
 void tcp_deliver(struct tcp_conn *conn)
@@ -245,6 +266,7 @@ static void defuse(const struct tcp_conn *conn, struct frame *f)
 static void hand_over(struct tcp_conn *conn, struct frame *f, struct pbuf *p)
 {
     struct tcp_pcb *pcb = conn->pcb;
+
     if (f->payload_bytes > 0) {
         conn->unacked_in += f->payload_bytes;
         /* lwIP would acknowledge every second segment by itself; we do once per turn, in stack_flush(). */
@@ -261,6 +283,7 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
     struct stack *stack = conn->guest->stack;
     struct pbuf *p;
     uint32_t held = conn->held_bytes;
+    bool gap;
 
     CHECK(conn->pcb);
     defuse(conn, f);
@@ -275,6 +298,7 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
         counter_bump(stack->counters, COUNTER_TCP_NO_MEMORY);
         return;
     }
+    gap = f->payload_bytes > 0 && !conn->time_wait && conn->pcb->ooseq;
     tcp_enter(conn);
     hand_over(conn, f, p);
     tcp_leave(conn);
@@ -283,12 +307,14 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
             tune(conn);
         if (!(conn->pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW)))
             conn->unacked_in = 0;
-        else if (conn->unacked_in > conn->guest_mss)
+        else if (gap) /* it filled one: the guest must know now (RFC 5681 section 4.2) */
+            conn->unacked_in += conn->guest_mss;
+        if (conn->unacked_in > conn->guest_mss || conn->pcb->persist_backoff > 0)
             tcp_want_flush(conn);
     }
     tcp_deliver(conn);
     if (conn->held_bytes > held)
-        compact_tail(conn);
+        compact(conn);
 }
 
 static struct pbuf *syn_pbuf(const struct tcp_syn *syn, struct addr *out_src, struct addr *out_dst)

@@ -112,6 +112,81 @@ bool stack_wants_tick(const struct stack *stack)
     return !list_empty(&stack->timers);
 }
 
+/* ---- a segment larger than the guest's window ---- */
+
+/* Data of @head from @split on, by reference; NULL: no memory, or the bytes are lwIP's own. */
+static struct pbuf *refer_to_rest(const struct tcp_seg *head, uint16_t split)
+{
+    struct pbuf *p = pbuf_alloc(PBUF_TRANSPORT, 0, PBUF_RAM);
+    uint32_t skip = (uint32_t)head->p->tot_len - head->len + split;
+
+    for (const struct pbuf *q = head->p; p && q; q = q->next) {
+        uint32_t here = LWIP_MIN(skip, q->len);
+        struct pbuf *rom;
+
+        skip -= here;
+        if (here == q->len)
+            continue;
+        rom = q->type_internal & PBUF_TYPE_FLAG_STRUCT_DATA_CONTIGUOUS
+                  ? NULL
+                  : pbuf_alloc(PBUF_RAW, (u16_t)(q->len - here), PBUF_ROM);
+        if (!rom) {
+            (void)pbuf_free(p);
+            return NULL;
+        }
+        ((struct pbuf_rom *)rom)->payload = (const uint8_t *)q->payload + here;
+        pbuf_cat(p, rom);
+    }
+    return p;
+}
+
+/* Keep @split bytes in the first unsent segment and queue the others as one behind it. */
+static void split_head(struct tcp_pcb *pcb, uint16_t split)
+{
+    struct tcp_seg *head = pcb->unsent, *rest;
+    uint8_t flags = TCPH_FLAGS(head->tcphdr) & (TCP_PSH | TCP_FIN);
+    uint16_t rest_bytes = (uint16_t)(head->len - split);
+    struct pbuf *p = refer_to_rest(head, split);
+
+    if (!p)
+        return; /* tried again at the next tick */
+    rest = memp_malloc(MEMP_TCP_SEG);
+    if (!rest || pbuf_add_header(p, TCP_HLEN) != 0) {
+        memp_free(MEMP_TCP_SEG, rest);
+        (void)pbuf_free(p);
+        return;
+    }
+    *rest = (struct tcp_seg){.next = head->next, .p = p, .len = rest_bytes, .tcphdr = p->payload};
+    memcpy(rest->tcphdr, head->tcphdr, TCP_HLEN);
+    rest->tcphdr->seqno = lwip_htonl(lwip_ntohl(head->tcphdr->seqno) + split);
+    TCPH_HDRLEN_FLAGS_SET(rest->tcphdr, TCP_HLEN / 4, flags);
+    TCPH_UNSET_FLAG(head->tcphdr, TCP_PSH | TCP_FIN);
+
+    pcb->snd_queuelen = (u16_t)(pcb->snd_queuelen - pbuf_clen(head->p));
+    pbuf_realloc(head->p, (u16_t)(head->p->tot_len - rest_bytes));
+    head->len = split;
+    head->next = rest;
+    pcb->snd_queuelen = (u16_t)(pcb->snd_queuelen + pbuf_clen(head->p) + pbuf_clen(p));
+}
+
+/*
+ * The guest's window is open, but not as far as the segment that lwIP has cut already, which can be of 64 KiB: send what fits, as
+ * long as it is @least bytes. lwIP would do so after seconds, and copy the rest into its small heap, where it has no room.
+ */
+static void fit_window(struct tcp_conn *conn, uint32_t least)
+{
+    struct tcp_pcb *pcb = conn->pcb;
+    uint32_t fits = pcb->snd_wnd;
+
+    if (pcb->persist_backoff == 0 || !pcb->unsent || fits < least || fits >= pcb->unsent->len)
+        return;
+    if (fits > conn->gso_size)
+        fits -= fits % conn->gso_size;
+    split_head(pcb, (uint16_t)fits);
+}
+
+/* ---- timers ---- */
+
 /* Put every connection with timer work on lwIP's lists at once: once per flow would overrun its u8 pass counter. */
 static void chain_all(struct stack *stack)
 {
@@ -130,6 +205,11 @@ static void chain_all(struct stack *stack)
         /* lwIP would drop these with queued data after 2 * TCP_MSL; the flow's own deadline ends them instead. */
         if ((pcb->state == LAST_ACK || pcb->state == CLOSING) && (pcb->unacked || pcb->unsent))
             pcb->tmr = tcp_ticks;
+        /* A guest that acknowledges a probe of its closed window may leave this running without data, which lwIP CHECKs. */
+        if (!pcb->unsent)
+            pcb->persist_backoff = 0;
+        if (stack->slow_turn)
+            fit_window(conn, 1);
         pcb->next = tcp_active_pcbs;
         tcp_active_pcbs = pcb;
     }
@@ -210,6 +290,7 @@ static void flush_one(struct tcp_conn *conn)
     if (conn->unacked_in > conn->guest_mss)
         tcp_set_flags(conn->pcb, TF_ACK_NOW);
     tcp_window_announce(conn);
+    fit_window(conn, conn->gso_size);
     tcp_output(conn->pcb);
     if (!(conn->pcb->flags & (TF_ACK_DELAY | TF_ACK_NOW)))
         conn->unacked_in = 0;

@@ -46,7 +46,8 @@ void tcp_window_credit(struct tcp_conn *conn, uint32_t n)
         grow(conn);
 
     /* RFC 9293 section 3.8.6.2.2, sharpened: a window that had nearly closed is reopened at once. */
-    announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
+    /* A guest may have used window that was free but not announced yet. */
+    announced = TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt) ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
     floor = LWIP_MIN(2u * conn->guest_mss, conn->grant / 2);
     if (pcb->rcv_wnd > announced && (announced < floor || pcb->rcv_wnd - announced >= conn->grant / 2)) {
         tcp_set_flags(pcb, TF_ACK_NOW);

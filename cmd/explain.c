@@ -1,0 +1,287 @@
+/*
+ * `weir explain`: ask the policy about a flow, stage by stage, and print each answer with the rule it is from. Nothing is sent;
+ * names are not resolved: what the resolver told the guest is given by --name, or supposed where the destination is a name.
+ */
+#include "cmd/commands.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cmd/policy_build.h"
+#include "cmd/say.h"
+#include "cmd/setting.h"
+
+enum { PORT_DEFAULT = 443, STAND_IN_TRIES = 4096 };
+
+struct question {
+    const struct config *config;  /* borrowed */
+    const struct policy *policy;  /* borrowed */
+    enum rule_proto proto;
+    bool by_name;                 /* the destination is names[0]; dst is an address that stands in */
+    struct addr dst;
+    uint16_t port;
+    char names[ARGS_NAMES_MAX + 1][NAME_TEXT_MAX + 1];
+    const char *pinned[ARGS_NAMES_MAX + 1];
+    size_t name_count;
+    int64_t wall_s;
+};
+
+/* ---- reading the question ---- */
+
+static int fail(const char *word, const char *what)
+{
+    say_error(word, "%s", what);
+    return -EINVAL;
+}
+
+static int take_proto(const char *word, enum rule_proto *out)
+{
+    static const struct {
+        const char *word;
+        enum rule_proto proto;
+    } protos[] = {{"tcp", RULE_TCP}, {"udp", RULE_UDP}, {"icmp", RULE_ICMP}};
+
+    for (size_t i = 0; i < ARRAY_SIZE(protos); i++) {
+        if (strcmp(word, protos[i].word) == 0) {
+            *out = protos[i].proto;
+            return 0;
+        }
+    }
+    return fail(word, "the protocol is tcp, udp or icmp");
+}
+
+static int add_name(struct question *q, const char *text)
+{
+    char *name = q->names[q->name_count];
+
+    if (name_canonical(text, strlen(text), name) < 0)
+        return fail(text, "not a valid name (name.invalid)");
+    q->pinned[q->name_count++] = name;
+    return 0;
+}
+
+/* Cut the port off "HOST:PORT", "[V6]:PORT" or a bare host; an IPv6 address without brackets has none. */
+static int split(const char *word, char host[static NAME_TEXT_MAX + 2], const char **out_port)
+{
+    const char *colon = strrchr(word, ':'), *bracket = word[0] == '[' ? strchr(word, ']') : NULL;
+    const char *from = word, *to = word + strlen(word);
+
+    *out_port = NULL;
+    if (bracket) {
+        if (bracket[1] != '\0' && bracket[1] != ':')
+            return -EINVAL;
+        from = word + 1;
+        to = bracket;
+        *out_port = bracket[1] == ':' ? bracket + 2 : NULL;
+    } else if (colon && strchr(word, ':') == colon) {
+        to = colon;
+        *out_port = colon + 1;
+    }
+    if ((size_t)(to - from) > NAME_TEXT_MAX + 1)
+        return -EINVAL;
+    memcpy(host, from, (size_t)(to - from));
+    host[to - from] = '\0';
+    return 0;
+}
+
+static int take_dest(struct question *q, const char *word)
+{
+    char host[NAME_TEXT_MAX + 2];
+    struct problem problem;
+    uint64_t port = PORT_DEFAULT;
+    const char *port_text;
+
+    if (split(word, host, &port_text) < 0)
+        return fail(word, "not a destination; write NAME:PORT, ADDRESS:PORT or [ADDRESS]:PORT");
+    if (port_text && q->proto == RULE_ICMP)
+        return fail(word, "icmp has no ports");
+    if (port_text && setting_count(port_text, 1, UINT16_MAX, &port, &problem) < 0)
+        return fail(word, "a port is a number from 1 to 65535");
+    q->port = q->proto == RULE_ICMP ? 0 : (uint16_t)port;
+    if (addr_parse(host, &q->dst) == 0)
+        return 0;
+    q->by_name = true;
+    return add_name(q, host);
+}
+
+static int take_question(struct question *q, const struct args *args)
+{
+    q->proto = RULE_TCP;
+    if (args->rest_count == 2 && take_proto(args->rest[0], &q->proto) < 0)
+        return -EINVAL;
+    if (take_dest(q, args->rest[args->rest_count - 1]) < 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < args->name_count; i++)
+        if (add_name(q, args->names[i]) < 0)
+            return -EINVAL;
+    if (args->sni && q->proto != RULE_TCP)
+        return fail("--sni", "only a TCP flow has its ClientHello read");
+    return 0;
+}
+
+/* ---- a public address no rule speaks of, for a name's own ---- */
+
+static bool spoken_of(const struct config *c, const struct addr *a)
+{
+    for (unsigned layer = 0; layer < POLICY_LAYERS; layer++)
+        for (size_t i = 0; i < c->layers[layer].count; i++)
+            if (c->layers[layer].rules[i].target == RULE_PREFIX &&
+                addr_prefix_contains(&c->layers[layer].rules[i].prefix, a))
+                return true;
+    return false;
+}
+
+static struct addr stand_in(const struct question *q)
+{
+    struct addr a = addr_v4(0);
+
+    for (uint32_t i = 0; i < STAND_IN_TRIES; i++) {
+        a = addr_v4(UINT32_C(0x01010101) + i * UINT32_C(0x000d1b05)); /* steps through most of the space */
+        if (policy_group(q->policy, &a) == GROUP_PUBLIC && !spoken_of(q->config, &a))
+            break;
+    }
+    return a;
+}
+
+/* ---- answers ---- */
+
+static const char *action_word(const struct verdict *v)
+{
+    switch (v->action) {
+    case VERDICT_ALLOW:
+        return v->audited ? "allow (audit: a deny would have been recorded)" : "allow";
+    case VERDICT_DENY:
+        return "deny";
+    case VERDICT_JUDGE:
+        return "dial, and judge the guest's first bytes before any of them leaves";
+    case VERDICT_PEEK:
+        return "wait for the guest's first bytes, and dial only when they allow it";
+    }
+    CHECK(!"a verdict");
+    return "";
+}
+
+static void print_answer(const struct question *q, const char *stage, const struct verdict *v)
+{
+    static const char *const layers[] = {[POLICY_LAYER_FLOOR] = "floor", [POLICY_LAYER_POLICY] = "policy"};
+    char where[PROBLEM_WHERE_MAX], text[RULE_TEXT_MAX];
+    const struct config_layer *layer = &q->config->layers[v->layer];
+
+    (void)printf("%-9s%s\n", stage, action_word(v));
+    (void)printf("         reason %s, layer %s, ", reason_text(v->reason), layers[v->layer]);
+    if (v->rule >= 0)
+        (void)printf("rule %d (%s): %s\n", v->rule + 1,
+                     config_place_format(q->config, &layer->places[v->rule], where),
+                     rule_format(&layer->rules[v->rule], text));
+    else
+        (void)printf("no rule; the default is %s\n", layer->allow_default ? "allow" : "deny");
+    if (v->name[0] != '\0')
+        (void)printf("         by the name %s\n", v->name);
+}
+
+static void print_question(const struct question *q)
+{
+    static const char *const protos[] = {[RULE_TCP] = "tcp", [RULE_UDP] = "udp", [RULE_ICMP] = "icmp"};
+    char text[ADDR_TEXT_MAX];
+
+    (void)printf("%s ", protos[q->proto]);
+    if (q->by_name)
+        (void)printf("%s", q->names[0]);
+    else
+        (void)printf(q->dst.family == ADDR_V6 ? "[%s]" : "%s", addr_format(&q->dst, text));
+    if (q->proto != RULE_ICMP)
+        (void)printf(":%u", q->port);
+    if (q->by_name)
+        (void)puts(", supposing the resolver answers a public address that no rule mentions");
+    else
+        (void)printf(", group %s\n", group_name(policy_group(q->policy, &q->dst)));
+}
+
+/* Names the policy does not let the guest ask for are never pinned. */
+static void judge_names(struct question *q)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < q->name_count; i++) {
+        struct verdict v;
+        char stage[NAME_TEXT_MAX + 8];
+
+        policy_judge_name(q->policy, q->pinned[i], q->wall_s, &v);
+        (void)snprintf(stage, sizeof(stage), "dns %s\n         ", q->pinned[i]);
+        v.name[0] = '\0';
+        print_answer(q, stage, &v);
+        if (v.action != VERDICT_DENY)
+            q->pinned[kept++] = q->pinned[i];
+    }
+    q->name_count = kept;
+}
+
+static int judge_flow(const struct question *q, const char *sni)
+{
+    struct evidence hello = {.kind = EVIDENCE_TLS};
+    struct facts facts = {
+        .proto = q->proto,
+        .dst = q->dst,
+        .port = q->port,
+        .names = q->pinned,
+        .name_count = q->name_count,
+        .wall_s = q->wall_s,
+    };
+    struct verdict v;
+
+    if (sni && name_canonical(sni, strlen(sni), hello.name) < 0)
+        return fail("--sni", "not a valid name (name.invalid)");
+    policy_judge(q->policy, &facts, &v);
+    print_answer(q, q->proto == RULE_TCP ? "open" : "datagram", &v);
+    if (v.action == VERDICT_ALLOW || v.action == VERDICT_DENY) {
+        if (sni)
+            (void)puts("bytes    not read: the verdict is final before them");
+        return 0;
+    }
+    if (sni) {
+        facts.evidence = &hello;
+        policy_judge(q->policy, &facts, &v);
+        print_answer(q, "bytes", &v);
+        return 0;
+    }
+    policy_judge_silent(q->policy, &facts, &v);
+    print_answer(q, "silence", &v);
+    (void)puts("bytes    decide; ask with --sni NAME");
+    return 0;
+}
+
+int explain_command(const struct args *args, const struct config *config)
+{
+    struct question *q = calloc(1, sizeof(*q));
+    struct host_addrs host;
+    struct policy *policy = NULL;
+    int err = q ? 0 : -ENOMEM;
+
+    if (!q)
+        say_error("explain", "out of memory");
+    if (err == 0) {
+        q->config = config;
+        q->wall_s = instance_wall_s();
+        err = take_question(q, args);
+    }
+    if (err == 0) {
+        err = host_addrs_read(&host);
+        if (err == 0 && !(policy = policy_build(config, &host)))
+            err = -ENOMEM;
+        if (err < 0)
+            say_error("explain", "the policy cannot be made: %s", strerror(-err));
+    }
+    if (err == 0) {
+        q->policy = policy;
+        if (q->by_name)
+            q->dst = stand_in(q);
+        print_question(q);
+        judge_names(q);
+        err = judge_flow(q, args->sni);
+    }
+    policy_unref(policy);
+    free(q);
+    return err == 0 ? EXIT_DONE : err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}

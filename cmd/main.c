@@ -1,0 +1,68 @@
+#include <stdio.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "base/check.h"
+#include "cmd/commands.h"
+
+static int run_with_config(const struct args *args)
+{
+    struct problem problem;
+    struct config config;
+    int status = EXIT_USAGE;
+
+    if (args_config(args, &config, &problem) < 0) {
+        problem_print(&problem);
+    } else {
+        switch (args->command) {
+        case COMMAND_RUN:
+            status = run_command(args, &config);
+            break;
+        case COMMAND_EXEC:
+            status = exec_command(args, &config);
+            break;
+        case COMMAND_CHECK:
+            status = check_command(args, &config);
+            break;
+        case COMMAND_EXPLAIN:
+            status = explain_command(args, &config);
+            break;
+        case COMMAND_HELP:
+        case COMMAND_VERSION:
+            CHECK(!"a command with a configuration");
+        }
+    }
+    config_deinit(&config);
+    return status;
+}
+
+/* Output that did not arrive (a full disk) is a failure. */
+static int flush(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    (void)fputs("weir: cannot write the output\n", stderr);
+    return EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct problem problem;
+    struct args args;
+    int status = EXIT_DONE;
+
+    if (args_parse(argc, argv, &args, &problem) < 0) {
+        problem_print(&problem);
+        status = EXIT_USAGE;
+    } else if (args.command == COMMAND_HELP) {
+        args_print_help(stdout);
+        status = flush(status);
+    } else if (args.command == COMMAND_VERSION) {
+        (void)printf("weir %s (libuv %s, lwIP 2.2.1)\n", WEIR_VERSION, uv_version_string());
+        status = flush(status);
+    } else {
+        status = run_with_config(&args);
+    }
+    args_deinit(&args);
+    return status;
+}

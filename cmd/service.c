@@ -1,0 +1,227 @@
+#include "cmd/service.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/counters.h"
+#include "cmd/policy_build.h"
+#include "cmd/say.h"
+
+/* ---- the flow log ---- */
+
+/*
+ * "-": a description of our own for the standard descriptor, so that O_NONBLOCK does not change what the shell and CMD share. A
+ * socket cannot be reopened; it is nobody's terminal either.
+ */
+static int open_standard(int standard)
+{
+    char path[32];
+    struct stat st;
+    int fd;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", standard);
+    fd = open(path, O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    if (fd >= 0)
+        return fd;
+    fd = fcntl(standard, F_DUPFD_CLOEXEC, 3);
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode))
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK); /* without: a slow reader is waited for */
+    return fd;
+}
+
+static int open_log(struct service *s, int standard)
+{
+    const char *path = s->config->log;
+    int fd;
+
+    if (path[0] == '\0')
+        return 0;
+    fd = strcmp(path, "-") == 0
+             ? open_standard(standard)
+             : open(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0640);
+    if (fd < 0) {
+        int err = errno;
+
+        say_error("log", "cannot open '%s': %s%s", path, strerror(err),
+                  err == ENXIO ? "; a FIFO needs its reader first" : "");
+        return -err;
+    }
+    s->log_fd = fd;
+    return 0;
+}
+
+/* ---- the host's addresses ---- */
+
+static int read_host(struct host_addrs *out)
+{
+    int err = host_addrs_read(out);
+
+    if (err == -E2BIG)
+        say_error("host", "its interfaces have more than %d addresses, more than this version can close to guests",
+                  GROUP_HOST_ADDRS_MAX);
+    else if (err < 0)
+        say_error("host", "cannot read its interfaces' addresses: %s", strerror(-err));
+    return err;
+}
+
+static void on_host_change(void *ctx)
+{
+    struct service *s = ctx;
+    struct host_addrs now = {0};
+    struct policy *policy;
+
+    if (s->closing)
+        return;
+    if (read_host(&now) < 0) {
+        /* An address that is not in the policy would be open to guests: better no network than that. */
+        s->failed = true;
+        service_close(s);
+        return;
+    }
+    if (now.count == s->host.count && memcmp(now.addrs, s->host.addrs, now.count * sizeof(now.addrs[0])) == 0)
+        return;
+    policy = policy_build(s->config, &now);
+    if (!policy) {
+        say_error("policy", "out of memory");
+        s->failed = true;
+        service_close(s);
+        return;
+    }
+    s->host = now;
+    instance_set_policy(s->instance, policy);
+    policy_unref(policy);
+    say(s->config, CONFIG_LEVEL_DEBUG, "the host's addresses changed: %zu are closed to guests", now.count);
+}
+
+/* ---- opening ---- */
+
+void service_raise_limits(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* the limit as it was serves fewer flows */
+}
+
+static void describe(const struct service *s)
+{
+    const struct config *c = s->config;
+    struct addr gateway = addr_prefix_nth(&c->instance.net4, 1), alias = policy_build_alias(&c->instance.net4);
+    char net[ADDR_PREFIX_TEXT_MAX], a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
+
+    if (config_rule_count(c) == 0 && !c->layers[POLICY_LAYER_POLICY].allow_default)
+        say(c, CONFIG_LEVEL_INFO, "there is no rule, so everything is denied; add --allow NAME, or --default allow");
+    for (size_t i = 0; i < s->host.count; i++)
+        if (addr_prefix_contains(&c->instance.net4, &s->host.addrs[i]))
+            say(c, CONFIG_LEVEL_INFO, "the host's own address %s lies in the guest's network %s, which hides it; "
+                "choose another with --ipv4", addr_format(&s->host.addrs[i], a),
+                addr_prefix_format(&c->instance.net4, net));
+    say(c, CONFIG_LEVEL_DEBUG, "network %s, gateway and resolver %s, host alias %s, MTU %u",
+        addr_prefix_format(&c->instance.net4, net), addr_format(&gateway, a), addr_format(&alias, b), c->instance.mtu);
+    say(c, CONFIG_LEVEL_DEBUG, "%zu rules, default %s; %zu of the host's addresses are closed", config_rule_count(c),
+        c->layers[POLICY_LAYER_POLICY].allow_default ? "allow" : "deny", s->host.count);
+}
+
+static int make_instance(struct service *s)
+{
+    struct instance_config ic = s->config->instance;
+    int err;
+
+    ic.policy = policy_build(s->config, &s->host);
+    if (!ic.policy) {
+        say_error("policy", "out of memory");
+        return -ENOMEM;
+    }
+    ic.log_fd = s->log_fd;
+    err = instance_new(&s->loop, &ic, &s->instance);
+    policy_unref(ic.policy);
+    if (err < 0)
+        say_error("instance", "cannot be made: %s", strerror(-err));
+    return err;
+}
+
+int service_open(struct service *s, const struct config *config, int log_standard)
+{
+    int err;
+
+    *s = (struct service){.config = config, .log_fd = -1};
+    (void)signal(SIGPIPE, SIG_IGN); /* a write to a socket or log whose reader is gone says EPIPE */
+    err = uv_loop_init(&s->loop);
+    if (err < 0) {
+        say_error("loop", "cannot be made: %s", uv_strerror(err));
+        return err;
+    }
+    s->loop_open = true;
+    /* Watch first: a change between reading and watching would be missed. */
+    err = host_watch_open(&s->watch, &s->loop, on_host_change, s);
+    if (err < 0)
+        say_error("host", "cannot watch its addresses: %s", strerror(-err));
+    if (err == 0)
+        err = read_host(&s->host);
+    if (err == 0)
+        err = open_log(s, log_standard);
+    if (err == 0)
+        err = make_instance(s);
+    if (err == 0)
+        describe(s);
+    return err;
+}
+
+/* ---- ending ---- */
+
+static void say_counters(const struct service *s)
+{
+    for (unsigned i = 0; i < COUNTER_COUNT; i++)
+        if (s->instance->counters.n[i] > 0)
+            say(s->config, CONFIG_LEVEL_DEBUG, "%s %" PRIu64, counter_name((enum counter)i),
+                s->instance->counters.n[i]);
+}
+
+static void on_instance_closed(void *ctx)
+{
+    struct service *s = ctx;
+
+    s->instance = NULL;
+}
+
+void service_close(struct service *s)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    host_watch_close(&s->watch);
+    if (s->instance) {
+        say_counters(s);
+        instance_close(s->instance, on_instance_closed, s);
+    }
+    if (s->on_closing)
+        s->on_closing(s);
+}
+
+int service_run(struct service *s)
+{
+    (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+    return s->failed ? -EIO : 0;
+}
+
+void service_deinit(struct service *s)
+{
+    service_close(s);
+    if (s->loop_open) {
+        (void)uv_run(&s->loop, UV_RUN_DEFAULT);
+        CHECK(uv_loop_close(&s->loop) == 0);
+    }
+    s->loop_open = false;
+    if (s->log_fd >= 0)
+        (void)close(s->log_fd);
+    s->log_fd = -1;
+}

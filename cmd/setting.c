@@ -1,0 +1,410 @@
+#include "cmd/setting.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+enum { NET4_BITS_MIN = 8, NET4_BITS_MAX = 29 }; /* a /29 still holds the gateway, a guest and the host alias */
+
+/* Index of @text in @words, or -EINVAL with the problem set. */
+static int choose(const char *text, const char *const *words, size_t count, const char *what, struct problem *p)
+{
+    char hint[PROBLEM_HINT_MAX], list[128] = "";
+
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(text, words[i]) == 0)
+            return (int)i;
+        strcat(list, i == 0 ? "" : i + 1 < count ? ", " : " or ");
+        strcat(list, words[i]);
+    }
+    return problem_set(p, problem_did_you_mean(text, words, count, hint), "'%s': %s is %s", text, what, list);
+}
+
+/* ---- the guest and its network ---- */
+
+/* Names of guests and hosts: one label, so that they fit a record, DHCP option 12 and a shell alike. */
+static int take_label(const char *text, char out[static GUEST_HOSTNAME_MAX + 1], const char *what, struct problem *p)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    size_t len = strlen(text);
+
+    if (len == 0 || len > GUEST_HOSTNAME_MAX || strspn(text, letters) != len)
+        return problem_set(p, "use 1 to 63 letters, digits, '-', '_' and '.'", "'%s' is not a valid %s", text, what);
+    memcpy(out, text, len + 1);
+    return 0;
+}
+
+int setting_name(struct config *c, const char *text, struct problem *p)
+{
+    return take_label(text, c->instance.name, "guest's name", p);
+}
+
+int setting_hostname(struct config *c, const char *text, struct problem *p)
+{
+    int err = take_label(text, c->instance.hostname, "host name", p);
+
+    if (err == 0)
+        c->hostname_given = true;
+    return err;
+}
+
+int setting_ipv4(struct config *c, const char *text, struct problem *p)
+{
+    struct group_table scratch = {0};
+    struct addr_prefix net;
+    int err = addr_prefix_parse(text, &net);
+
+    if (strcmp(text, "off") == 0)
+        return problem_set(p, "", "'off': this version has no IPv6 yet, so IPv4 cannot be off");
+    if (err == -ERANGE)
+        return problem_set(p, "", "'%s': bits are set behind the prefix length", text);
+    if (err < 0 || net.base.family != ADDR_V4)
+        return problem_set(p, "write it like 192.168.127.0/24", "'%s' is not an IPv4 network", text);
+    if (net.bits < NET4_BITS_MIN || net.bits > NET4_BITS_MAX)
+        return problem_set(p, "", "'%s': the guest's network is a /8 to /29", text);
+    /* The same addresses that no group entry may move cannot be a guest's either. */
+    if (net.base.bytes[0] == 0 || net.base.bytes[0] >= 240 || group_table_add(&scratch, &net, GROUP_PRIVATE) < 0)
+        return problem_set(p, "a private network like 192.168.127.0/24 is right",
+                           "'%s' holds loopback, link-local, metadata, multicast or reserved addresses", text);
+    c->instance.net4 = net;
+    return 0;
+}
+
+int setting_ipv6(struct config *c, const char *text, struct problem *p)
+{
+    (void)c;
+    if (strcmp(text, "off") != 0)
+        return problem_set(p, "write off, or leave it out", "'%s': guests have no IPv6 in this version", text);
+    return 0; /* what is so anyway */
+}
+
+int setting_mtu(struct config *c, const char *text, struct problem *p)
+{
+    uint64_t n;
+
+    if (setting_count(text, GUEST_MTU_MIN, GUEST_MTU_MAX, &n, p) < 0)
+        return -EINVAL;
+    c->instance.mtu = (uint16_t)n;
+    return 0;
+}
+
+int setting_guest_mac(struct config *c, const char *text, struct problem *p)
+{
+    uint8_t mac[FRAME_MAC_BYTES];
+
+    for (unsigned i = 0; i < FRAME_MAC_BYTES; i++) {
+        const char *pair = text + 3 * i;
+        char digits[3] = {0};
+
+        if (strlen(text) != 3 * FRAME_MAC_BYTES - 1 || strspn(pair, "0123456789abcdefABCDEF") != 2)
+            return problem_set(p, "write it like 52:54:00:12:34:56", "'%s' is not a MAC address", text);
+        memcpy(digits, pair, 2);
+        mac[i] = (uint8_t)strtoul(digits, NULL, 16);
+        if (i + 1 < FRAME_MAC_BYTES && pair[2] != ':')
+            return problem_set(p, "write it like 52:54:00:12:34:56", "'%s' is not a MAC address", text);
+    }
+    if (mac[0] & 1)
+        return problem_set(p, "", "'%s' is the address of a group, not of a guest", text);
+    memcpy(c->guest_mac, mac, sizeof(mac));
+    c->guest_mac_given = true;
+    return 0;
+}
+
+int setting_link(struct config *c, const char *text, struct problem *p)
+{
+    char error[LINK_ERROR_MAX];
+    struct link_spec spec;
+    struct config_link *links;
+    char *copy;
+
+    if (link_spec_parse(text, &spec, error) < 0)
+        return problem_set(p, "", "%s", error);
+    if (c->link_count == INSTANCE_LINKS_MAX)
+        return problem_set(p, "", "more than %d links", INSTANCE_LINKS_MAX);
+    links = realloc(c->links, (c->link_count + 1) * sizeof(*links));
+    if (!links)
+        return problem_set(p, "", "out of memory");
+    c->links = links;
+    copy = strdup(text);
+    if (!copy)
+        return problem_set(p, "", "out of memory");
+    c->links[c->link_count++] = (struct config_link){.spec = spec, .text = copy};
+    return 0;
+}
+
+/* ---- names ---- */
+
+static int take_name(const char *text, char out[static NAME_TEXT_MAX + 1], struct problem *p)
+{
+    if (name_canonical(text, strlen(text), out) < 0)
+        return problem_set(p, "", "'%s' is not a valid name", text);
+    return 0;
+}
+
+int setting_dns_mode(struct config *c, const char *text, struct problem *p)
+{
+    (void)c;
+    if (strcmp(text, "pinned") != 0)
+        return problem_set(p, "this version has pinned only", "'%s' is not a mode of the resolver", text);
+    return 0; /* what is so anyway */
+}
+
+/* ADDR, ADDR:PORT or [ADDR]:PORT. */
+static int take_endpoint(const char *text, struct upstream_server *out)
+{
+    char host[ADDR_TEXT_MAX];
+    const char *colon = strrchr(text, ':'), *end = text + strlen(text);
+    const char *from = text, *to = end;
+    struct problem ignored;
+    uint64_t port = 53;
+
+    if (text[0] == '[') {
+        const char *bracket = strchr(text, ']');
+
+        if (!bracket || (bracket[1] != '\0' && bracket + 1 != colon))
+            return -EINVAL;
+        from = text + 1;
+        to = bracket;
+        colon = bracket[1] == ':' ? bracket + 1 : NULL;
+    } else if (colon && strchr(text, ':') == colon) {
+        to = colon;
+    } else {
+        colon = NULL; /* many of them: an IPv6 address without a port */
+    }
+    if (colon && setting_count(colon + 1, 1, UINT16_MAX, &port, &ignored) < 0)
+        return -EINVAL;
+    if ((size_t)(to - from) >= sizeof(host))
+        return -EINVAL;
+    memcpy(host, from, (size_t)(to - from));
+    host[to - from] = '\0';
+    out->port = (uint16_t)port;
+    return addr_parse(host, &out->addr);
+}
+
+int setting_dns_upstream(struct config *c, const char *text, struct problem *p)
+{
+    struct instance_config *in = &c->instance;
+    struct upstream_server server;
+    bool system = strcmp(text, "system") == 0;
+
+    if (c->upstream_system || (system && in->resolver_count > 0))
+        return problem_set(p, "", "'system' stands alone: the host's resolvers, or a list of others");
+    if (system) {
+        c->upstream_system = true;
+        return 0;
+    }
+    if (take_endpoint(text, &server) < 0)
+        return problem_set(p, "write it like 192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:53",
+                           "'%s' is not a resolver's address", text);
+    if (in->resolver_count == RESOLVCONF_SERVERS_MAX)
+        return problem_set(p, "", "more than %d resolvers", RESOLVCONF_SERVERS_MAX);
+    in->resolvers[in->resolver_count++] = server;
+    return 0;
+}
+
+int setting_dns_search(struct config *c, const char *text, struct problem *p)
+{
+    struct instance_config *in = &c->instance;
+    char name[NAME_TEXT_MAX + 1];
+    size_t need;
+    uint8_t *at = in->search + in->search_len;
+
+    if (take_name(text, name, p) < 0)
+        return -EINVAL;
+    need = strlen(name) + 2; /* RFC 1035 section 3.1: a length before each label, and the root */
+    if (in->search_len + need > GUEST_SEARCH_MAX)
+        return problem_set(p, "", "the search list does not fit the %d bytes DHCP has for it", GUEST_SEARCH_MAX);
+    for (const char *label = name; label;) {
+        const char *dot = strchr(label, '.');
+        size_t len = dot ? (size_t)(dot - label) : strlen(label);
+
+        *at++ = (uint8_t)len;
+        memcpy(at, label, len);
+        at += len;
+        label = dot ? dot + 1 : NULL;
+    }
+    *at = 0;
+    in->search_len = (uint8_t)(in->search_len + need);
+    return 0;
+}
+
+int setting_dns_rebind(struct config *c, const char *text, struct problem *p)
+{
+    static const char *const words[] = {"strip", "refuse"};
+    int n = choose(text, words, ARRAY_SIZE(words), "rebind", p);
+
+    if (n < 0)
+        return n;
+    c->instance.rebind_strip = n == 0;
+    return 0;
+}
+
+int setting_dns_host(struct config *c, const char *name, const char *text, struct problem *p)
+{
+    struct instance_config *in = &c->instance;
+    struct instance_host host;
+
+    if (take_name(name, host.name, p) < 0)
+        return -EINVAL;
+    if (addr_parse(text, &host.addr) < 0)
+        return problem_set(p, "", "'%s' is not an address", text);
+    for (unsigned i = 0; i < in->host_count; i++)
+        if (strcmp(in->hosts[i].name, host.name) == 0)
+            return problem_set(p, "", "'%s' is given twice", host.name);
+    if (in->host_count == INSTANCE_HOSTS_MAX)
+        return problem_set(p, "", "more than %d static names", INSTANCE_HOSTS_MAX);
+    in->hosts[in->host_count++] = host;
+    return 0;
+}
+
+int setting_host_alias(struct config *c, const char *text, struct problem *p)
+{
+    struct instance_config *in = &c->instance;
+    char name[NAME_TEXT_MAX + 1];
+
+    if (take_name(text, name, p) < 0)
+        return -EINVAL;
+    if (!c->aliases_given)
+        in->alias_count = 0;
+    c->aliases_given = true;
+    if (in->alias_count == INSTANCE_ALIASES_MAX)
+        return problem_set(p, "", "more than %d names of the host", INSTANCE_ALIASES_MAX);
+    strcpy(in->aliases[in->alias_count++], name);
+    return 0;
+}
+
+/* ---- policy ---- */
+
+static int take_default(struct config *c, enum policy_layer layer, const char *text, struct problem *p)
+{
+    static const char *const words[] = {"allow", "deny"};
+    int n = choose(text, words, ARRAY_SIZE(words), "default", p);
+
+    if (n < 0)
+        return n;
+    c->layers[layer].allow_default = n == 0;
+    return 0;
+}
+
+int setting_policy_default(struct config *c, const char *text, struct problem *p)
+{
+    return take_default(c, POLICY_LAYER_POLICY, text, p);
+}
+
+int setting_floor_default(struct config *c, const char *text, struct problem *p)
+{
+    return take_default(c, POLICY_LAYER_FLOOR, text, p);
+}
+
+static int take_rule(struct config *c, enum policy_layer which, const char *text, struct problem *p)
+{
+    struct config_layer *layer = &c->layers[which];
+    struct rule_error error;
+    struct rule rule;
+    void *grown;
+
+    if (rule_parse(text, &rule, &error) < 0) {
+        (void)problem_set(p, error.hint, "%s", error.message);
+        p->column = error.column;
+        return -EINVAL;
+    }
+    if (rule.direction == RULE_IN)
+        return problem_set(p, "", "rules for incoming connections need published ports, which this version does not have");
+    if (layer->count == POLICY_RULES_MAX)
+        return problem_set(p, "", "more than %d rules", POLICY_RULES_MAX);
+    grown = realloc(layer->rules, (layer->count + 1) * sizeof(*layer->rules));
+    if (!grown)
+        return problem_set(p, "", "out of memory");
+    layer->rules = grown;
+    grown = realloc(layer->places, (layer->count + 1) * sizeof(*layer->places));
+    if (!grown)
+        return problem_set(p, "", "out of memory");
+    layer->places = grown;
+    layer->rules[layer->count] = rule;
+    layer->places[layer->count++] = c->place;
+    return 0;
+}
+
+int setting_policy_rule(struct config *c, const char *text, struct problem *p)
+{
+    return take_rule(c, POLICY_LAYER_POLICY, text, p);
+}
+
+int setting_floor_rule(struct config *c, const char *text, struct problem *p)
+{
+    return take_rule(c, POLICY_LAYER_FLOOR, text, p);
+}
+
+int setting_policy_refuse(struct config *c, const char *text, struct problem *p)
+{
+    static const char *const words[] = {"rst", "icmp"};
+    int n = choose(text, words, ARRAY_SIZE(words), "refuse", p);
+
+    if (n < 0)
+        return n;
+    c->instance.refuse_icmp = n == 1;
+    return 0;
+}
+
+int setting_group_member(struct config *c, const char *name, const char *text, struct problem *p)
+{
+    struct addr_prefix prefix;
+    enum group group;
+    int err = addr_prefix_parse(text, &prefix);
+
+    if (group_parse(name, &group) < 0) {
+        const char *words[GROUP_COUNT];
+        char hint[PROBLEM_HINT_MAX];
+        size_t count = 0;
+
+        for (unsigned i = 0; i < GROUP_COUNT; i++)
+            if (i != GROUP_UNSPECIFIED) /* no word of the language */
+                words[count++] = group_name((enum group)i);
+        return problem_set(p, problem_did_you_mean(name, words, count, hint), "'%s' is not a group", name);
+    }
+    if (err == -ERANGE)
+        return problem_set(p, "", "'%s': bits are set behind the prefix length", text);
+    if (err < 0)
+        return problem_set(p, "", "'%s' is not an address or network", text);
+    err = group_table_add(&c->groups, &prefix, group);
+    if (err == -EPERM)
+        return problem_set(p, "", "'%s': loopback, link-local, metadata and multicast addresses cannot be moved", text);
+    if (err < 0)
+        return problem_set(p, "", "more than %d entries of groups", GROUP_ENTRIES_MAX);
+    return 0;
+}
+
+int setting_group(struct config *c, const char *text, struct problem *p)
+{
+    const char *equals = strchr(text, '=');
+    char name[32];
+
+    if (!equals || (size_t)(equals - text) >= sizeof(name))
+        return problem_set(p, "write it like public=203.0.113.0/24", "'%s' is not NAME=CIDR", text);
+    memcpy(name, text, (size_t)(equals - text));
+    name[equals - text] = '\0';
+    return setting_group_member(c, name, equals + 1, p);
+}
+
+/* ---- log ---- */
+
+int setting_log_flows(struct config *c, const char *text, struct problem *p)
+{
+    if (*text == '\0' || strlen(text) >= sizeof(c->log))
+        return problem_set(p, "write a path, or - for standard output", "'%s' is not a file to log to", text);
+    strcpy(c->log, text);
+    return 0;
+}
+
+int setting_log_level(struct config *c, const char *text, struct problem *p)
+{
+    static const char *const words[] = {"error", "info", "debug"};
+    int n = choose(text, words, ARRAY_SIZE(words), "level", p);
+
+    if (n < 0)
+        return n;
+    c->level = (enum config_level)n;
+    return 0;
+}

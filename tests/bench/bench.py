@@ -1,0 +1,162 @@
+"""The throughput tool: weir beside the peers that are installed, and beside what this machine can do at most.
+
+    bench.py [--quick] [--rounds N] [--seconds N] [--build DIRECTORY] [--systems NAME,...] [--write] [--raw FILE] [CASE...]
+
+A CASE is one of `--list`, or how some begin: `up`, `crr-32`, `idle`. Needs root; nothing leaves the machine. Every measurement
+has a system, a guest and a server of its own, started for it. The rounds go round all systems case by case, in an order that
+turns by one each time, and the figures are medians: what disturbs the machine for a while disturbs all alike.
+
+A full run (all cases and systems, not --quick), or any with --write, is written to docs/benchmarks.md and .svg.
+Exit status 1 if weir had a failure.
+"""
+import argparse
+import dataclasses
+import json
+import os
+import resource
+import shlex
+import sys
+import tempfile
+import typing
+
+import measure
+import report
+from systems import HERE, SYSTEMS, Failure, World
+
+TOP = os.path.abspath(os.path.join(HERE, "../.."))
+ROUNDS, SECONDS, QUICK_SECONDS = 3, 5, 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    kind: str             # bulk, latency or idle
+    run: typing.Callable  # (system, seconds) -> figures
+    flows: int = 1
+
+    def suits(self, system):
+        return self.kind == "bulk" or system.latency and not (self.kind == "idle" and system.limit)
+
+
+CASES = [
+    *(Case(f"{direction}-{streams}", "bulk", lambda s, t, d=direction, n=streams: measure.bulk(s, d, n, t), streams)
+      for direction in ("up", "down") for streams in (1, 8)),
+    Case("rr", "latency", measure.rr),
+    *(Case(f"crr-{k}", "latency", lambda s, t, k=k: measure.crr(s, k, t), k) for k in (1, 32)),
+    *(Case(f"idle-{n}", "idle", lambda s, t, n=n: measure.idle_flows(s, n, t), n) for n in (1000, 10000, 18000)),
+    Case("idle-process", "idle", measure.idle_process, 0),
+]
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def take(case, cls, world, programs, seconds):
+    """One measurement: its figures, or the text of what went wrong."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
+            world.start_server()
+            system = cls(world, programs, directory, case.flows)
+            try:
+                return case.run(system, seconds)
+            finally:
+                system.close()
+    except (Failure, AssertionError) as failure:  # what a namespace's commands and waits raise
+        return " ".join(str(failure).split())
+
+
+def brief(figures):
+    if isinstance(figures, str):
+        return f"FAILED: {figures}"
+    return ", ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in figures.items() if v not in (None, ""))
+
+
+def run_all(options, cases, systems, world, programs):
+    """{case name: {system label: [figures or failure, one a round]}}"""
+    results = {}
+    for turn in range(options.rounds):
+        for number, case in enumerate(cases):
+            suited = [s for s in systems if case.suits(s)]
+            shift = (turn + number) % max(len(suited), 1)
+            for cls in suited[shift:] + suited[:shift]:
+                figures = take(case, cls, world, programs, options.seconds)
+                results.setdefault(case.name, {}).setdefault(cls.label(), []).append(figures)
+                say(f"round {turn + 1}/{options.rounds}  {case.name:12}  {cls.label():24}  {brief(figures)}")
+    return results
+
+
+def chosen_cases(names):
+    cases = [c for c in CASES if not names or any(c.name == n or c.name.startswith(n + "-") for n in names)]
+    for name in names:
+        if not any(c.name == name or c.name.startswith(name + "-") for c in CASES):
+            sys.exit(f"bench: no case '{name}'; there are {' '.join(c.name for c in CASES)}")
+    return cases
+
+
+def chosen_systems(names, programs):
+    systems = []
+    for cls in SYSTEMS:
+        if names and cls.name not in names:
+            continue
+        reason = cls.missing(programs)
+        if reason:
+            say(f"{cls.label()}: {reason}")
+        else:
+            systems.append(cls)
+    return systems
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--quick", action="store_true", help=f"one round of {QUICK_SECONDS} s")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=int, help=f"of one measurement (default {SECONDS})")
+    parser.add_argument("--build", default=os.path.join(TOP, "build"), help="where weir and weir-bench are built")
+    parser.add_argument("--systems", default="", help="names, with commas between (default: all)")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.* although the run is not a full one")
+    parser.add_argument("--raw", help="write every single figure to this file, as JSON")
+    parser.add_argument("--list", action="store_true", help="list the cases")
+    parser.add_argument("cases", nargs="*", metavar="CASE")
+    options = parser.parse_args(argv)
+    options.rounds = options.rounds or (1 if options.quick else ROUNDS)
+    options.seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
+    return options
+
+
+def main(argv):
+    options = parse(argv)
+    if options.list:
+        print("\n".join(c.name for c in CASES))
+        return 0
+    if os.geteuid() != 0:
+        sys.exit("bench: network namespaces need root")
+    programs = {"weir": os.path.join(options.build, "weir")}
+    measure.GENERATOR = os.path.join(options.build, "tests/bench/weir-bench")
+    if not os.access(measure.GENERATOR, os.X_OK):
+        sys.exit(f"bench: {measure.GENERATOR} is not built")
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # for every system alike
+
+    cases = chosen_cases(options.cases)
+    systems = chosen_systems([n for n in options.systems.split(",") if n], programs)
+    about = report.About(command=shlex.join(["./dev", "bench", *argv]), rounds=options.rounds, seconds=options.seconds,
+                         versions=[v for v in dict.fromkeys(s.version(programs) for s in systems) if v])
+    world = World(measure.GENERATOR)
+    try:
+        results = run_all(options, cases, systems, world, programs)
+    finally:
+        world.close()
+    labels = [s.label() for s in systems]
+    tables = report.tables(results, labels)
+    print(report.as_text(tables, results))
+    if options.raw:
+        with open(options.raw, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+    if options.write or len(cases) == len(CASES) and len(systems) == len(SYSTEMS) and not options.quick:
+        report.write(os.path.join(TOP, "docs"), about, tables, results, labels)
+    return 1 if any(label.startswith("weir") for _case, label, _text in report.failures(results)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

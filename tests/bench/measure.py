@@ -1,0 +1,110 @@
+"""The measurements: each takes a running system and returns its figures, or raises Failure."""
+import json
+import subprocess
+import threading
+
+from systems import PORT, SERVER, Failure
+
+GRACE_S = 60     # beyond its own time, for what a load generator does
+SETTLE_S = 1     # after a start or a burst of connections
+WATCH_S = 5      # how long an idle process is watched
+OPEN_S = 30      # for opening idle flows
+
+GENERATOR = None  # the path of weir-bench
+
+
+def pass_time(seconds):
+    """This is what is measured, not a way to wait for something."""
+    threading.Event().wait(seconds)
+
+
+def per(amount, count):
+    return None if amount is None or not count else amount / count
+
+
+def generate(system, *arguments, seconds):
+    """Run the load generator in the guest to its end. Returns its figures and the system's CPU seconds."""
+    before = system.cpu_s()
+    client = system.guest.popen([GENERATOR, arguments[0], SERVER, PORT, *arguments[1:], seconds],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = client.communicate(timeout=seconds + GRACE_S)
+    except subprocess.TimeoutExpired:
+        client.kill()
+        client.communicate()
+        raise Failure(f"not over {GRACE_S} s after its time") from None
+    if not system.alive():
+        raise Failure(f"it ended with status {system.process.returncode}: {system.said()}")
+    if client.returncode != 0:
+        raise Failure(err.strip().removeprefix("weir-bench: "))
+    after = system.cpu_s()
+    return json.loads(out), None if before is None else after - before
+
+
+def bulk(system, direction, streams, seconds):
+    sent, again = system.segments()
+    figures, cpu_s = generate(system, direction, streams, seconds=seconds)
+    sent, again = system.segments()[0] - sent, system.segments()[1] - again
+    return {"gbit_s": figures["gbit_s"], "cpu_s_per_gb": per(cpu_s, figures["bytes"] / 1e9),
+            "retransmitted_percent": 100 * again / max(sent, 1), "retransmitted": again, "pause_ms": figures["gap_ms"],
+            "tail_ms": figures["tail_ms"], "lost": figures["lost"], "stalled": figures["stalled"]}
+
+
+def rr(system, seconds):
+    figures, cpu_s = generate(system, "rr", seconds=seconds)
+    return {"p50_us": figures["p50_us"], "p99_us": figures["p99_us"], "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
+
+
+def crr(system, in_flight, seconds):
+    figures, cpu_s = generate(system, "crr", in_flight, seconds=seconds)
+    if not figures["operations"]:
+        raise Failure(f"not one connection: {figures['error']}")
+    return {"per_s": figures["per_s"], "p50_us": figures["p50_us"], "p99_us": figures["p99_us"],
+            "cpu_us": per(cpu_s, figures["operations"] / 1e6), "failures": figures["failures"], "error": figures["error"]}
+
+
+def watch(system):
+    """What a process does while there is nothing to do."""
+    cpu_s, switches = system.cpu_s(), system.switches()
+    pass_time(WATCH_S)
+    return {"cpu_percent": 100 * (system.cpu_s() - cpu_s) / WATCH_S, "wakeups": system.switches() - switches,
+            "rss": system.memory("VmRSS"), "anon": system.memory("RssAnon")}
+
+
+def idle_process(system, _seconds):
+    pass_time(SETTLE_S)
+    return watch(system)
+
+
+def _line(client):
+    line = client.stdout.readline()
+    if not line:
+        client.wait()
+        raise Failure(client.stderr.read().strip().removeprefix("weir-bench: "))
+    return json.loads(line)
+
+
+def idle_flows(system, flows, seconds):
+    pass_time(SETTLE_S)
+    anon = system.memory("RssAnon")
+    client = system.guest.popen([GENERATOR, "idle", SERVER, PORT, flows, OPEN_S], stdin=subprocess.PIPE,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        opened = _line(client)
+        count = opened["operations"]
+        if not count:
+            raise Failure(f"not one flow: {opened['error']}")
+        pass_time(SETTLE_S)
+        seen = watch(system)
+        cpu_s = system.cpu_s()
+        client.stdin.write(f"rr {seconds}\n")
+        client.stdin.flush()
+        answers = _line(client)
+        return {**seen, "opened": count, "failures": opened["failures"], "error": opened["error"], "per_s": opened["per_s"],
+                "bytes_a_flow": (seen["anon"] - anon) / count, "p50_us": answers["p50_us"], "p99_us": answers["p99_us"],
+                "cpu_us": per(system.cpu_s() - cpu_s, answers["operations"] / 1e6)}
+    finally:
+        if not system.alive():
+            raise Failure(f"it ended with status {system.process.returncode}: {system.said()}")
+        client.kill()
+        client.communicate()

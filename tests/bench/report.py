@@ -1,0 +1,213 @@
+"""What a run of the throughput tool comes to: medians, tables, docs/benchmarks.md and its picture."""
+import dataclasses
+import datetime
+import os
+import platform
+import re
+import statistics
+
+import chart
+
+TITLES = {
+    "up-1": "up, 1 stream", "up-8": "up, 8 streams", "down-1": "down, 1 stream", "down-8": "down, 8 streams",
+}
+
+
+@dataclasses.dataclass
+class About:
+    command: str
+    rounds: int
+    seconds: int
+    versions: list
+    load: tuple = dataclasses.field(default_factory=os.getloadavg)  # before the run
+
+
+@dataclasses.dataclass
+class Table:
+    title: str
+    columns: list  # of headings
+    rows: list     # of (label, cells)
+
+
+def median(results, case, label, key):
+    """Of the rounds that have this figure; None if none has."""
+    values = [f[key] for f in results.get(case, {}).get(label, []) if isinstance(f, dict) and f.get(key) is not None]
+    return statistics.median(values) if values else None
+
+
+def show(value, digits=3):
+    """A figure with so many significant digits, never in exponents."""
+    if value is None:
+        return "–"
+    if value == 0 or abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}" if abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+class _Cells:
+    """The figures of one system in one case."""
+
+    def __init__(self, results, case, label):
+        self.results, self.case, self.label = results, case, label
+
+    def __call__(self, key, digits=3, scale=1):
+        value = median(self.results, self.case, self.label, key)
+        return show(None if value is None else value * scale, digits)
+
+    def ran(self):
+        return bool(self.results.get(self.case, {}).get(self.label))
+
+    def failed(self):
+        return self.ran() and all(isinstance(f, str) for f in self.results[self.case][self.label])
+
+
+def _table(title, results, labels, columns):
+    """columns: (heading, case, function of _Cells -> text). Rows and columns of which nothing was run are left out."""
+    columns = [c for c in columns if c[1] in results]
+    rows = []
+    for label in labels:
+        cells = [_Cells(results, case, label) for _heading, case, _text in columns]
+        if any(c.ran() for c in cells):
+            rows.append((label, ["" if not c.ran() else "failed" if c.failed() else text(c)
+                                 for c, (_heading, _case, text) in zip(cells, columns)]))
+    return Table(title, [heading for heading, _case, _text in columns], rows) if rows else None
+
+
+def tables(results, labels):
+    def bulk(text):
+        return [(title, case, text) for case, title in TITLES.items()]
+
+    def with_cpu(c):
+        return c("gbit_s") if c("cpu_s_per_gb") == "–" else f"{c('gbit_s')} ({c('cpu_s_per_gb', 2)})"
+
+    made = [
+        _table("Bulk data: Gbit/s (CPU seconds per GB)", results, labels, bulk(with_cpu)),
+        _table("Beside it: segments the guest sent again, % of all; the generator's longest pause, ms", results, labels,
+               bulk(lambda c: f"{c('retransmitted_percent', 2)} %; {c('pause_ms', 2)}")),
+        _table("Round trips and connections", results, labels, [
+            ("RR p50, µs", "rr", lambda c: c("p50_us")), ("p99", "rr", lambda c: c("p99_us")),
+            ("CPU µs each", "rr", lambda c: c("cpu_us")),
+            ("CRR per s", "crr-1", lambda c: c("per_s")), ("p50, µs", "crr-1", lambda c: c("p50_us")),
+            ("CPU µs each", "crr-1", lambda c: c("cpu_us")),
+            ("CRR per s, 32 in flight", "crr-32", lambda c: c("per_s")), ("p50, µs", "crr-32", lambda c: c("p50_us")),
+            ("CPU µs each", "crr-32", lambda c: c("cpu_us"))]),
+    ]
+    for case in [c for c in results if re.fullmatch(r"idle-\d+", c)]:
+        made.append(_table(f"{int(case[5:]):,} idle flows", results, labels, [
+            ("opened", case, lambda c: c("opened", 6)), ("per s", case, lambda c: c("per_s")),
+            ("bytes each", case, lambda c: c("bytes_a_flow", 4)),
+            ("CPU while idle, %", case, lambda c: c("cpu_percent", 2)), ("wake-ups in 5 s", case, lambda c: c("wakeups", 5)),
+            ("RR over random ones: p50, µs", case, lambda c: c("p50_us")), ("p99", case, lambda c: c("p99_us")),
+            ("CPU µs each", case, lambda c: c("cpu_us"))]))
+    made.append(_table("The process with nothing to do", results, labels, [
+        ("resident, KiB", "idle-process", lambda c: c("rss", 6, 1 / 1024)),
+        ("of it anonymous", "idle-process", lambda c: c("anon", 6, 1 / 1024)),
+        ("wake-ups in 5 s", "idle-process", lambda c: c("wakeups", 5)),
+        ("CPU, %", "idle-process", lambda c: c("cpu_percent", 2))]))
+    return [t for t in made if t]
+
+
+def failures(results):
+    """(case, label, text) of everything that went wrong, also where there is a figure."""
+    found = []
+    for case, systems in results.items():
+        for label, rounds in systems.items():
+            for figures in rounds:
+                if isinstance(figures, str):
+                    found.append((case, label, figures))
+                elif figures.get("lost"):
+                    found.append((case, label, f"{figures['lost']:,} bytes at the streams' ends did not arrive"))
+                elif figures.get("stalled"):
+                    found.append((case, label, f"{figures['stalled']} streams stalled at their ends"))
+                elif figures.get("failures"):
+                    found.append((case, label, f"{figures['failures']:,} connections failed: {figures['error']}"))
+    return found
+
+
+def _failure_lines(results):
+    return [f"{label}, {case}: {text}" for case, label, text in failures(results)]
+
+
+def as_text(all_tables, results):
+    lines = []
+    for table in all_tables:
+        grid = [["", *table.columns], *([label, *cells] for label, cells in table.rows)]
+        widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
+        lines += ["", table.title, *("  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in grid)]
+    wrong = _failure_lines(results)
+    return "\n".join([*lines, *(["", "What went wrong", *wrong] if wrong else [])])
+
+
+def _machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        model = re.search(r"^model name\s*:\s*(.*)$", file.read(), re.M)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2 ** 30
+    return f"{os.cpu_count()} CPUs ({model[1] if model else platform.machine()}), {memory:.0f} GiB"
+
+
+def _distribution():
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    except OSError:
+        return "unknown"
+
+
+HEAD = """# Benchmarks
+
+<!-- written by tests/bench/bench.py: change that, not this -->
+
+What one weir process does on one machine, beside two programs with the same job (slirp4netns and pasta, as Debian packages
+them) and beside what the machine can do at most (a veth pair; its loopback). The guest is this kernel in a network namespace;
+between it and the server is nothing but the system under test, on a TAP. `up` is from the guest to the server.
+
+![Gbit/s and CPU seconds per GB of each system](benchmarks.svg)
+
+"""
+
+TAIL = """
+## How it is measured
+
+The load generator is `weir-bench` (tests/bench): it and its server are the same for all systems. tests/bench/bench.py starts a
+fresh system, guest and server for every measurement, goes round all systems case by case, in an order that turns by one each
+time, and gives the median of the rounds.
+
+- **Gbit/s** count what arrived within the time. The sender writes 128 KiB at a time, the receiver discards without a copy.
+- **CPU** is user and system time of the system under test, all its threads (`/proc/PID/stat`), from before the first connection
+  until after the last: per 10⁹ bytes that arrived, or per operation. What generator, server and the guest's kernel need is not
+  in it; they share the machine's CPUs with it, so Gbit/s are those of the whole machine.
+- **RR**: one byte there and one back on an open connection, one at a time. **CRR**: connect, a byte each way, the server's FIN.
+- **Idle flows** have each carried a byte both ways. Bytes each: growth of the process's anonymous memory (`RssAnon`). The
+  kernel's own memory for sockets is not in it.
+- **Wake-ups** are context switches of all its threads.
+- A system that failed in every round of a case says so in its place, and every failure is listed above.
+"""
+
+
+def write(directory, about, all_tables, results, labels):
+    """docs/benchmarks.md and docs/benchmarks.svg."""
+    parts = [HEAD]
+    for table in all_tables:
+        parts.append(f"## {table.title}\n\n")
+        for row in (["", *table.columns], ["---"] * (len(table.columns) + 1), *([label, *cells] for label, cells in table.rows)):
+            parts.append(f"| {' | '.join(row)} |\n")
+        parts.append("\n")
+    wrong = _failure_lines(results)
+    if wrong:
+        parts += ["## What went wrong\n\n", *(f"- {line}\n" for line in dict.fromkeys(wrong)), "\n"]
+    parts += [
+        "## The run\n\n",
+        f"- {datetime.date.today()}: `{about.command}`, {about.rounds} rounds of {about.seconds} s, as root\n",
+        f"- {_machine()}, load before the run {about.load[0]:.2f}\n",
+        f"- {_distribution()}, Linux {platform.release()}\n",
+        *(f"- {version}\n" for version in about.versions),
+        TAIL]
+    with open(os.path.join(directory, "benchmarks.md"), "w", encoding="utf-8") as file:
+        file.write("".join(parts))
+    panels = []
+    for key, unit in (("gbit_s", "Gbit/s"), ("cpu_s_per_gb", "CPU seconds per GB")):
+        for case, title in TITLES.items():
+            bars = [(label, value) for label in labels if (value := median(results, case, label, key)) is not None]
+            if bars:
+                panels.append(chart.Panel(f"{title}: {unit}", bars))
+    with open(os.path.join(directory, "benchmarks.svg"), "w", encoding="utf-8") as file:
+        file.write(chart.svg(panels))

@@ -1,0 +1,282 @@
+"""The systems under test, each between a guest and a server that are the same for all.
+
+    guest namespace: load generator, kernel -- TAP -- the system under test, in the world's namespace -- server at SERVER
+
+The limits have no system: `veth` joins the namespaces by a veth pair, `loopback` has the load generator in the world itself.
+"""
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "../net"))
+from namespaces import IFF_TAP, Namespace  # noqa: E402
+from waiting import wait_until  # noqa: E402
+
+SERVER, PORT, PUBLIC = "203.0.113.10", 500, "203.0.113.0/24"
+FLOWS_MAX = 19000  # weir's limits.flows where more than the default are wanted
+START_S, STOP_S = 10, 10
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Failure(Exception):
+    """A measurement that has no figure; the text says why."""
+
+
+def make_namespace():
+    ns = Namespace()
+    ns.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
+    return ns
+
+
+class World:
+    """Where the server is, and where the systems under test dial from. Its way out leads nowhere."""
+
+    def __init__(self, generator):
+        self.generator = generator
+        self.ns = make_namespace()
+        self.wan = self.ns.tun("wan0", IFF_TAP)  # pasta wants an interface with an address and a default route
+        self.ns.sh(f"""
+            ip addr add {SERVER}/24 dev lo
+            ip addr add 198.51.100.1/24 dev wan0
+            ip link set wan0 up
+            ip route add default via 198.51.100.2""")
+        self.server = None
+
+    def start_server(self):
+        """A fresh one for each measurement: nothing is left of the last."""
+        self.stop_server()
+        self.server = self.ns.popen([self.generator, "serve", SERVER, PORT], stdout=subprocess.PIPE, text=True)
+        if self.server.stdout.readline() != "ready\n":
+            raise Failure("the server does not start")
+
+    def stop_server(self):
+        if self.server:
+            self.server.kill()
+            self.server.wait()
+            self.server.stdout.close()
+            self.server = None
+
+    def close(self):
+        self.stop_server()
+        os.close(self.wan)
+        self.ns.close()
+
+
+def _threads(pid):
+    """The directories of all threads of a process and of its children."""
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        path = f"/proc/{pid}/task/{thread}"
+        yield path
+        with open(f"{path}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                yield from _threads(int(child))
+
+
+def _read(path):
+    with open(path, encoding="ascii", errors="replace") as file:
+        return file.read()
+
+
+class System:
+    """One of them, running."""
+    name = mtu = None
+    limit = False   # no program: what the machine can do
+    latency = True  # it stands in the tables of RR, CRR and idle flows; at its other MTU it only moves bulk data
+    guest_address = None  # (address/length, gateway) if nothing else configures the guest
+
+    @classmethod
+    def label(cls):
+        return f"{cls.name}, MTU {cls.mtu}" if cls.mtu else cls.name
+
+    @classmethod
+    def missing(cls, programs):
+        """Why it cannot run here, or None."""
+        return None if shutil.which(programs.get(cls.name, cls.name)) else "not installed"
+
+    @staticmethod
+    def version(_programs):
+        return None
+
+    def __init__(self, world, programs, directory, flows):
+        self.world, self.programs, self.directory, self.flows = world, programs, directory, flows
+        self.process = None
+        self.guest = make_namespace()
+        try:
+            self.start()
+            if self.process:
+                wait_until(self._ready, START_S, f"{self.label()} is ready")
+            if self.guest_address:
+                address, gateway = self.guest_address
+                self.guest.sh(f"ip addr add {address} dev eth0; ip link set eth0 up; ip route add default via {gateway}")
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self):
+        raise NotImplementedError
+
+    def ready(self):
+        """The guest has its interface, an address and a default route."""
+        return "default" in self.guest.sh("ip route show") and "UP" in self.guest.sh("ip -brief link show up")
+
+    def _ready(self):
+        if self.process.poll() is not None:
+            raise Failure(f"{self.label()} ended with status {self.process.returncode}: {self.said()}")
+        return self.ready()
+
+    def spawn(self, argv, **kwargs):
+        with open(f"{self.directory}/said", "wb") as said:
+            self.process = self.world.ns.popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said, **kwargs)
+
+    def said(self):
+        return re.sub(r"\s+", " ", _read(f"{self.directory}/said")[-500:]).strip()
+
+    def cpu_s(self):
+        """User and system time of all its threads so far."""
+        if not self.process:
+            return None
+        fields = [_read(f"{path}/stat").rsplit(")", 1)[1].split() for path in _threads(self.process.pid)]
+        return sum(int(f[11]) + int(f[12]) for f in fields) / TICKS_A_SECOND
+
+    def switches(self):
+        """How often its threads were put on a CPU so far."""
+        text = "".join(_read(f"{path}/status") for path in _threads(self.process.pid))
+        return sum(map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", text, re.M)))
+
+    def memory(self, what):
+        """VmRSS or RssAnon, in bytes."""
+        return int(re.search(rf"^{what}:\s+(\d+) kB$", _read(f"/proc/{self.process.pid}/status"), re.M).group(1)) * 1024
+
+    def segments(self):
+        """(sent, retransmitted) by the guest's kernel so far."""
+        with self.guest.entered():
+            rows = [line.split() for line in _read("/proc/thread-self/net/snmp").splitlines() if line.startswith("Tcp:")]
+        tcp = dict(zip(*rows))
+        return int(tcp["OutSegs"]), int(tcp["RetransSegs"])
+
+    def alive(self):
+        return self.process is None or self.process.poll() is None
+
+    def close(self):
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.guest.close()
+
+
+class Weir(System):
+    name, mtu = "weir", 1500
+    guest_address = ("192.168.127.2/24", "192.168.127.1")
+
+    @staticmethod
+    def version(programs):
+        done = subprocess.run([programs["weir"], "--version"], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def start(self):
+        argv = [self.programs["weir"], "run", "--link", f"tap,name=eth0,netns={self.guest.path}", "--mtu", self.mtu,
+                "--group", f"public={PUBLIC}", "--rule", f"allow {SERVER} tcp/{PORT}", "--dns", SERVER,
+                "--log", f"{self.directory}/flows.log"]
+        if self.flows > 10000:
+            config = f"{self.directory}/config.yaml"
+            with open(config, "w", encoding="ascii") as file:
+                json.dump({"limits": {"flows": FLOWS_MAX}}, file)  # JSON is YAML
+            argv += ["--config", config]
+        self.spawn(argv)
+
+    def ready(self):
+        return "weir: ready" in self.said()
+
+
+class WeirJumbo(Weir):
+    mtu, latency = 65520, False
+
+
+class Slirp(System):
+    name, mtu, latency = "slirp4netns", 1500, False
+
+    @staticmethod
+    def version(_programs):
+        done = subprocess.run(["slirp4netns", "--version"], capture_output=True, text=True, check=True)
+        return ", ".join(line for line in done.stdout.splitlines() if "version" in line and "SLIRP" not in line or "libslirp" in line)
+
+    def start(self):
+        self.spawn(["slirp4netns", "--configure", "--mtu", self.mtu, "--netns-type", "path", self.guest.path, "eth0"])
+
+
+class SlirpJumbo(Slirp):
+    mtu, latency = 65520, True
+
+
+class Pasta(System):
+    name, mtu, latency = "pasta", 1500, False
+
+    @staticmethod
+    def version(_programs):
+        done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "passt"], capture_output=True, text=True, check=False)
+        return "pasta " + (done.stdout if done.returncode == 0 else "of unknown version")
+
+    def start(self):
+        # It drops the right to look into other processes before it opens the namespace: it gets a descriptor of its own.
+        self.spawn(["pasta", "--foreground", "--stderr", "--quiet", "--runas", "0", "--config-net", "--no-netns-quit",
+                    "--netns", f"/proc/self/fd/{self.guest.fd}", "--ns-ifname", "eth0", "--mtu", self.mtu,
+                    "--ipv4-only", "--interface", "wan0", "--address", "10.0.2.15", "--netmask", "255.255.255.0",
+                    "--gateway", "10.0.2.2", "--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none",
+                    "--udp-ns", "none"], pass_fds=[self.guest.fd])
+
+
+class PastaJumbo(Pasta):
+    mtu, latency = 65520, True
+
+
+class Veth(System):
+    name, mtu, latency, limit = "veth", 1500, False, True
+    guest_address = ("10.0.2.15/24", "10.0.2.2")
+
+    @classmethod
+    def missing(cls, programs):
+        return None
+
+    def start(self):
+        holder = self.guest.popen(["cat"], stdin=subprocess.PIPE)  # ip wants a process to know a namespace by
+        try:
+            self.world.ns.sh(f"""
+                ip link add veth0 mtu {self.mtu} type veth peer name eth0 mtu {self.mtu} netns {holder.pid}
+                ip addr add 10.0.2.2/24 dev veth0
+                ip link set veth0 up""")
+        finally:
+            holder.communicate()
+
+    def close(self):
+        self.world.ns.run(["ip", "link", "del", "veth0"])
+        super().close()
+
+
+class VethJumbo(Veth):
+    mtu, latency = 65520, True
+
+
+class Loopback(System):
+    name, mtu, limit = "loopback", None, True
+
+    @classmethod
+    def missing(cls, programs):
+        return None
+
+    def start(self):
+        self.guest.close()
+        self.guest = self.world.ns
+
+    def close(self):
+        self.guest = None
+
+
+SYSTEMS = [Weir, WeirJumbo, PastaJumbo, Pasta, SlirpJumbo, Slirp, VethJumbo, Veth, Loopback]

@@ -1,0 +1,69 @@
+"""Fixtures of the namespace tests. See lab.py for the picture."""
+import os
+import shutil
+import tempfile
+
+import pytest
+
+import lab as laboratory
+import plan as plans
+
+NEEDED = ("ip", "setpriv", "prlimit", "unshare", "openssl", "nginx", "dnsmasq", "curl", "dig", "udhcpc", "busybox",
+          "ping", "iperf3", "socat")
+
+
+def why_not():
+    """The reason these tests cannot run here, or None."""
+    if os.geteuid() != 0:
+        return "network namespaces and TAP devices need root here"
+    if not os.path.exists("/dev/net/tun"):
+        return "no /dev/net/tun"
+    missing = [program for program in NEEDED if not shutil.which(program)]
+    if missing:
+        return "not installed: " + " ".join(missing)
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    reason = why_not()
+    if reason:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_report_header():
+    return f"weir: {laboratory.WEIR}"
+
+
+@pytest.fixture(scope="session")
+def scratch():
+    """A directory that other users may look into, unlike pytest's own."""
+    path = tempfile.mkdtemp(prefix="weir-net-")
+    os.chmod(path, 0o755)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=plans.FAMILIES)
+def world(request, scratch):
+    assert os.access(laboratory.WEIR, os.X_OK), f"{laboratory.WEIR} is not built (WEIR= names another)"
+    directory = os.path.join(scratch, request.param)
+    os.mkdir(directory)
+    made = laboratory.World(directory, plans.PLANS[request.param])
+    try:
+        made.start_servers()
+        yield made
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def plan(world):
+    return world.plan
+
+
+@pytest.fixture
+def lab(world, scratch):
+    made = laboratory.Lab(world, tempfile.mkdtemp(prefix="test-", dir=scratch))
+    yield made
+    made.close()

@@ -1,0 +1,93 @@
+"""A DNS client small enough to see every byte; dig and nslookup are used where the client is the point."""
+import dataclasses
+import os
+import socket
+import struct
+
+A, TXT, AAAA, OPT = 1, 16, 28, 41
+NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+
+
+@dataclasses.dataclass
+class Answer:
+    rcode: int
+    truncated: bool
+    addrs: list
+    ttls: list
+    ede: object      # the info-code of RFC 8914, or None
+    raw: bytes
+    source: object   # who answered
+
+
+def query_bytes(name, kind=A, ident=None, edns=True):
+    ident = os.urandom(2) if ident is None else struct.pack(">H", ident)
+    labels = b"".join(bytes([len(l)]) + l.encode() for l in name.rstrip(".").split("."))
+    tail = b"\0" + struct.pack(">HHHHH", OPT, 1232, 0, 0, 0) if edns else b""
+    head = ident + struct.pack(">HHHHH", 0x0100, 1, 0, 0, int(edns))
+    return head + labels + b"\0" + struct.pack(">HH", kind, 1) + tail
+
+
+def _skip_name(raw, at):
+    while raw[at]:
+        if raw[at] >= 0xC0:
+            return at + 2
+        at += raw[at] + 1
+    return at + 1
+
+
+def parse(raw, source=None):
+    _, flags, questions, *counts = struct.unpack(">HHHHHH", raw[:12])
+    answer = Answer(flags & 15, bool(flags & 0x0200), [], [], None, raw, source)
+    at = 12
+    for _ in range(questions):
+        at = _skip_name(raw, at) + 4
+    for _ in range(sum(counts)):
+        at = _skip_name(raw, at)
+        kind, _, ttl, size = struct.unpack(">HHIH", raw[at:at + 10])
+        data = raw[at + 10:at + 10 + size]
+        at += 10 + size
+        if kind in (A, AAAA):
+            family = socket.AF_INET if kind == A else socket.AF_INET6
+            answer.addrs.append(socket.inet_ntop(family, data))
+            answer.ttls.append(ttl)
+        elif kind == OPT:
+            while len(data) >= 4:
+                code, length = struct.unpack(">HH", data[:4])
+                if code == 15:
+                    answer.ede = struct.unpack(">H", data[4:6])[0]
+                data = data[4 + length:]
+    assert at == len(raw), "trailing bytes in a DNS answer"
+    return answer
+
+
+def ask(ns, server, name, kind=A, timeout=5, edns=True, port=53):
+    """One query over UDP, from a socket that hears nobody but `server`."""
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with ns.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(timeout)
+        sock.connect((server, port))
+        message = query_bytes(name, kind, edns=edns)
+        sock.send(message)
+        raw = sock.recv(65535)
+        assert raw[:2] == message[:2]
+        return parse(raw, sock.getpeername()[0])
+
+
+def receive_exactly(sock, size):
+    data = b""
+    while len(data) < size:
+        chunk = sock.recv(size - len(data))
+        assert chunk, "the connection ended early"
+        data += chunk
+    return data
+
+
+def ask_tcp(ns, server, name, kind=A, timeout=5):
+    family = socket.AF_INET6 if ":" in server else socket.AF_INET
+    with ns.socket(family, socket.SOCK_STREAM) as sock:
+        sock.settimeout(timeout)
+        sock.connect((server, 53))
+        message = query_bytes(name, kind)
+        sock.sendall(struct.pack(">H", len(message)) + message)
+        size = struct.unpack(">H", receive_exactly(sock, 2))[0]
+        return parse(receive_exactly(sock, size))

@@ -1,0 +1,250 @@
+"""The wire: framing, ARP, the guest's addresses, DHCP, ping, and monitors that come and go."""
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+import frames
+import pattern
+import servers
+from waiting import wait_until
+
+LINKS = ["tap", "stream"]
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+FRAME_BYTES_MAX = 14 + 65535
+
+
+@pytest.fixture
+def wire(lab, plan):
+    """A guest of bytes on a stream link whose weir allows one peer; `wire.vm` is the rest."""
+    vm = lab.vm(f"allow {plan.peer} any", link="wire")
+    made = frames.Wire(plan, vm.path)
+    made.vm = vm
+    yield made
+    made.close()
+
+
+def arp_answer(wire):
+    return wire.receive_where(lambda p: p.ethertype == frames.ARP)
+
+
+# ---- A1: framing ----
+
+def test_a01_a02_a_frame_split_at_every_offset(wire, plan):
+    data = wire.framed(wire.arp_request(plan.gateway))
+    for at in range(1, len(data)):
+        wire.send_split(data, at)
+        answer = arp_answer(wire)
+        assert (answer.operation, answer.sender) == (2, plan.gateway), f"split at {at}"
+
+
+def test_a01_many_frames_in_one_write_and_a_piece_of_the_next(wire, plan):
+    one = wire.framed(wire.arp_request(plan.gateway))
+    wire.send_split(one * 100, len(one) * 57 + 3)
+    for _ in range(100):
+        assert arp_answer(wire).operation == 2
+
+
+@pytest.mark.parametrize("length", [0, 13, FRAME_BYTES_MAX + 1, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_a01_a_length_no_frame_has_ends_that_connection_only(wire, plan, length):
+    wire.find_gateway()
+    wire.sock.sendall(struct.pack(">I", length))
+    assert wire.receive() is None
+    again = frames.Wire(plan, wire.vm.path)
+    again.find_gateway()
+    again.close()
+
+
+def test_a01_the_longest_frame_is_a_frame(wire, plan):
+    wire.find_gateway()
+    wire.send(wire.eth(0x88B5, b"\0" * (FRAME_BYTES_MAX - 14)))  # an experimental type: dropped, not fatal
+    wire.send(wire.arp_request(plan.gateway))
+    assert arp_answer(wire).sender == plan.gateway
+
+
+def test_a01_a_monitor_that_goes_in_the_middle_of_a_frame(wire, plan):
+    whole = wire.framed(wire.arp_request(plan.gateway))
+    wire.sock.sendall(whole[:20])
+    wire.close()
+    again = frames.Wire(plan, wire.vm.path)
+    again.find_gateway()  # the half frame was not glued to these
+    again.close()
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a01_both_links_carry_the_same_bytes(lab, plan, link):
+    server = lab.serve(lambda conn: (pattern.receive(conn), pattern.send(conn, pattern.MIB))[0])
+    vm = lab.vm(f"allow {plan.peer} tcp/{server.port}", link=link)
+    with vm.connect(plan.peer, server.port) as sock:
+        pattern.send(sock, pattern.MIB)
+        sock.shutdown(socket.SHUT_WR)
+        assert pattern.receive(sock) == pattern.digest_of(pattern.MIB)
+    assert server.result() == pattern.digest_of(pattern.MIB)
+    vm.weir.expect(ev="close", proto="tcp", dst=f"{plan.peer}:{server.port}", verdict="allow", reason="ok.rule",
+                   up=pattern.MIB, down=pattern.MIB)
+
+
+# ---- A3, A4, A5: who is who on the wire ----
+
+def test_a03_arp_for_the_gateway_and_for_nobody_else(wire, plan):
+    start = time.monotonic()
+    wire.send(wire.arp_request(plan.gateway))
+    answer = arp_answer(wire)
+    assert time.monotonic() - start < 0.010
+    assert (answer.operation, answer.sender, answer.dst_mac) == (2, plan.gateway, wire.mac)
+    # Answers come in order: had any of the others been answered, it would stand before the gateway's.
+    for target in (plan.stranger, plan.alias, plan.peer, plan.guest, "192.168.127.255"):
+        wire.send(wire.arp_request(target))
+    wire.send(wire.arp_request(plan.gateway))
+    assert arp_answer(wire).sender == plan.gateway
+
+
+def test_a03_the_alias_answers_arp_while_a_rule_opens_host(lab, plan):
+    vm = lab.vm("allow host tcp/5432", link="wire")
+    wire = frames.Wire(plan, vm.path)
+    wire.send(wire.arp_request(plan.alias))
+    assert arp_answer(wire).sender == plan.alias
+    wire.close()
+
+
+def test_a04_a_changed_mac_is_followed(lab, plan, wire):
+    server = lab.serve_udp()
+    wire.find_gateway()
+    for mac in (b"\x02\0\0\0\0\x02", b"\x02\0\0\0\0\x03"):
+        wire.mac = mac
+        wire.udp(plan.peer, 4000, server.port, b"x")
+        assert wire.receive_where(lambda p: p.proto == frames.UDP).dst_mac == mac
+
+
+def test_a04_a_pinned_mac_is_the_only_one(lab, plan):
+    pinned, other = "02:00:00:00:00:02", "02:00:00:00:00:03"
+    vm = lab.vm(f"allow {plan.peer} any", link="wire", link_options=f",mac={pinned}")
+    wire = frames.Wire(plan, vm.path, mac=other)
+    wire.send(wire.arp_request(plan.gateway))
+    wire.mac = bytes.fromhex(pinned.replace(":", ""))
+    wire.send(wire.arp_request(plan.gateway))
+    assert arp_answer(wire).dst_mac == wire.mac, "the other address was answered"
+    wire.close()
+
+
+@pytest.mark.parametrize("source", ["192.168.127.77", "192.168.127.1", "203.0.113.20", "127.0.0.1"])
+def test_a05_t125_a_source_that_is_not_the_guests_goes_nowhere(lab, plan, wire, source):
+    server = lab.serve_udp()
+    wire.find_gateway()
+    wire.udp(plan.peer, 4000, server.port, b"spoofed", src=source)
+    wire.tcp(plan.peer, 4001, server.port, frames.SYN, src=source)
+    wire.udp(plan.peer, 4002, server.port, b"own")
+    assert wire.receive_where(lambda p: p.proto is not None).data == b"own"
+    assert [data for _, data in server.seen] == [b"own"]
+    assert wire.vm.weir.records(src=lambda s: s and s.startswith(source + ":")) == []
+
+
+# ---- A6: DHCP ----
+
+UDHCPC_SCRIPT = """#!/bin/sh
+case "$1" in
+bound|renew)
+    ip addr flush dev $interface
+    ip addr add $ip/$mask dev $interface
+    ip route replace default via $router
+    { echo event=$1; env; } >"$OUT.new" && mv "$OUT.new" "$OUT.$1" ;;
+esac
+"""
+
+
+def read_environment(path):
+    with open(path, encoding="utf-8") as file:
+        return dict(line.rstrip("\n").partition("=")[::2] for line in file)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a06_a_real_client_gets_a_lease_and_renews_it(lab, plan, link):
+    vm = lab.vm(f"allow {plan.web} tcp/80", link=link, configure=False, args=["--mtu", "1400"])
+    directory = lab.fresh_directory()
+    script, out = f"{directory}/script", f"{directory}/lease"
+    with open(script, "w", encoding="ascii") as file:
+        file.write(UDHCPC_SCRIPT)
+    os.chmod(script, 0o755)
+    client = vm.guest.popen(["udhcpc", "-f", "-i", "eth0", "-s", script, "-O", "mtu", "-t", "5", "-T", "1"],
+                            env={**os.environ, "OUT": out}, **QUIET)
+    try:
+        wait_until(lambda: os.path.exists(out + ".bound"), 10, "a lease")
+        lease = read_environment(out + ".bound")
+        assert lease["ip"] == plan.guest
+        assert lease["mask"] == str(plan.prefix_len)
+        assert lease["subnet"] == "255.255.255.0"
+        assert lease["router"] == plan.gateway
+        assert lease["dns"] == plan.gateway
+        assert lease["mtu"] == "1400"
+        assert lease["serverid"] == plan.gateway
+        assert int(lease["lease"]) > 0
+        done = vm.curl("-o", "/dev/null", "-w", "%{http_code}", f"http://{plan.web}/")
+        assert done.stdout == "200", done
+        client.send_signal(signal.SIGUSR1)
+        wait_until(lambda: os.path.exists(out + ".renew"), 10, "a renewed lease")
+        assert read_environment(out + ".renew")["ip"] == plan.guest
+    finally:
+        client.kill()
+        client.wait()
+
+
+def test_a06_a_request_for_a_foreign_address_gets_nak(plan, wire):
+    wire.find_gateway()
+    for address, kind in (("10.9.8.7", frames.REFUSE), (plan.stranger, frames.REFUSE),
+                          (plan.guest, frames.ACKNOWLEDGE)):
+        wanted = b"\x32\x04" + socket.inet_aton(address)
+        wire.send(wire.eth(frames.IPV4, frames.dhcp(wire.mac, frames.REQUEST, wanted), frames.BROADCAST))
+        answer = wire.receive_where(lambda p: p.proto == frames.UDP and p.dport == 68)
+        assert frames.dhcp_options(answer.data)[53] == bytes([kind]), address
+
+
+# ---- A16: ping ----
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a16_the_gateway_answers_ping(lab, plan, link):
+    vm = lab.vm(link=link)
+    done = vm.guest.run(["ping", "-n", "-c", "3", "-i", "0.2", "-W", "2", "-s", "1000", plan.gateway])
+    assert done.returncode == 0 and " 3 received" in done.stdout, done.stdout
+
+
+def test_a16_ping_to_a_denied_host_is_refused_by_icmp(lab, plan):
+    vm = lab.vm(f"allow {plan.peer} tcp/80")
+    done = vm.guest.run(["ping", "-n", "-c", "1", "-W", "2", plan.web])
+    assert done.returncode == 1 and "Packet filtered" in done.stdout, done.stdout
+    vm.weir.expect(ev="deny", proto="icmp", reason="deny.default", dst=lambda d: d.startswith(plan.web))
+
+
+# ---- H18: monitors come and go ----
+
+def test_h18_link_loss_and_return(lab, plan):
+    server = lab.serve(servers.echo)
+    vm = lab.vm(f"allow {plan.peer} tcp/{server.port}", link="stream")
+    sock = vm.connect(plan.peer, server.port)
+    sock.sendall(b"before")
+    assert sock.recv(6) == b"before"
+    vm.unplug()
+    assert isinstance(server.result(), ConnectionResetError), "the flow's host side was not reset"
+    vm.weir.expect(ev="close", src=f"{plan.guest}:{sock.getsockname()[1]}", close="shutdown")
+    vm.plug()
+    sock.sendall(b"stale")  # a connection weir no longer knows
+    with pytest.raises(ConnectionResetError):
+        sock.recv(1)
+    sock.close()
+    with vm.connect(plan.peer, server.port) as fresh:
+        fresh.sendall(b"after")
+        assert fresh.recv(5) == b"after"
+
+
+def test_h18_a_second_monitor_waits_for_the_first_to_go(lab, plan, wire):
+    wire.find_gateway()
+    second = frames.Wire(plan, wire.vm.path)
+    second.send(second.arp_request(plan.gateway))
+    wire.send(wire.arp_request(plan.gateway))
+    assert arp_answer(wire).sender == plan.gateway
+    wire.close()
+    assert arp_answer(second).sender == plan.gateway
+    second.close()

@@ -1,0 +1,243 @@
+/*
+ * UDP both ways: as it is, in fragments, and what is dropped.
+ */
+#include "sim.h"
+
+enum { UDP_MAX = 65507, BIG = 60 * 1024 };
+
+static uint8_t bytes[FRAME_IP_BYTES_MAX + 64];
+
+static void fill(void)
+{
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = *sim_pattern(i);
+}
+
+static void test_both_ways(void **state)
+{
+    static const size_t lengths[] = {0, 1, 1471, 1472};
+
+    for (int offload = 0; offload <= 1; offload++) {
+        struct sim_options options = {.csum_offload = offload, .seed = 81};
+        struct sim *sim = *state = sim_start(&options);
+
+        fill();
+        for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+            struct sim_frame *f;
+
+            sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, bytes, lengths[i]);
+            sim_turn(sim);
+            assert_int_equal(sim->datagrams, i + 1);
+            assert_int_equal(sim->datagram.len, lengths[i]);
+            assert_memory_equal(sim->datagram.bytes, bytes, lengths[i]);
+            assert_true(addr_equal(&sim->datagram.src, &sim_guest4) && addr_equal(&sim->datagram.dst, &sim_server4));
+            assert_int_equal(sim->datagram.src_port, 5000);
+            assert_int_equal(sim->datagram.dst_port, 53);
+
+            assert_int_equal(stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 5000, bytes,
+                                                 lengths[i]), 0);
+            sim_turn(sim);
+            f = sim_take(sim);
+            assert_non_null(f);
+            assert_true(addr_equal(&f->src, &sim_server4) && addr_equal(&f->dst, &sim_guest4));
+            assert_int_equal(f->src_port, 53);
+            assert_int_equal(f->dst_port, 5000);
+            assert_int_equal(f->payload_bytes, lengths[i]);
+            assert_memory_equal(f->payload, bytes, lengths[i]);
+            assert_int_equal(f->offload.needs_csum, offload);
+            assert_null(sim_take(sim));
+        }
+        if (!offload)
+            sim_stop(sim);
+    }
+}
+
+/* What the length field leaves out is no payload, and the engine must hear of the same length. */
+static void test_bytes_behind_the_datagram(void **state)
+{
+    struct sim *sim = *state;
+    uint8_t l4[200], frame[300];
+    size_t n = sim_build_udp(&sim_guest4, 1, &sim_server4, 2, "abcd", 4, l4);
+
+    memset(l4 + n, 0xee, 50);
+    sim_send(sim, frame, sim_build_ip(sim, &sim_guest4, &sim_server4, FRAME_PROTO_UDP, l4, n + 50, frame), NULL);
+    sim_turn(sim);
+    assert_int_equal(sim->datagrams, 1);
+    assert_int_equal(sim->datagram.len, 4);
+    assert_memory_equal(sim->datagram.bytes, "abcd", 4);
+}
+
+/* Put the fragments of the next datagram to the guest together. Return: l4 bytes; fails the test unless all are there once. */
+static size_t reassemble(struct sim *sim, uint8_t *out)
+{
+    size_t total = 0, have = 0;
+    struct sim_frame *f;
+    uint32_t id = 0;
+
+    while ((f = sim_take(sim))) {
+        if (have == 0)
+            id = f->frag_id;
+        assert_int_equal(f->frag_id, id);
+        assert_true(f->frag_offset + f->l4_bytes <= FRAME_IP_BYTES_MAX - 20);
+        memcpy(out + f->frag_offset, f->l4, f->l4_bytes);
+        have += f->l4_bytes;
+        if (!f->frag_more)
+            total = f->frag_offset + f->l4_bytes;
+        else
+            assert_int_equal(f->l4_bytes % 8, 0);
+    }
+    assert_int_equal(have, total);
+    return total;
+}
+
+/* A10: larger than the MTU goes in fragments, each with an identification of its datagram. */
+static void test_a10_fragmented_reply(void **state)
+{
+    static const size_t lengths[] = {1473, 1480, 1481, BIG, UDP_MAX};
+    static const uint16_t mtus[] = {1500, 576, 9000};
+    static uint8_t l4[FRAME_IP_BYTES_MAX];
+
+    for (size_t m = 0; m < 3; m++) {
+        struct sim_options options = {.mtu = mtus[m], .csum_offload = m == 0, .seed = 82};
+        struct sim *sim = *state = sim_start(&options);
+
+        fill();
+        sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1); /* the guest is known */
+        sim_turn(sim);
+        for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+            size_t n;
+
+            assert_int_equal(stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 5000, bytes,
+                                                 lengths[i]), 0);
+            sim_turn(sim);
+            if (lengths[i] + 28 <= mtus[m]) {
+                assert_int_equal(sim_drain(sim), 1);
+                continue;
+            }
+            n = reassemble(sim, l4);
+            assert_int_equal(n, 8 + lengths[i]);
+            assert_int_equal(sim_checksum(l4, n, sim_pseudo(&sim_server4, &sim_guest4, FRAME_PROTO_UDP, n)), 0);
+            assert_memory_equal(l4 + 8, bytes, lengths[i]);
+        }
+        if (m < 2)
+            sim_stop(sim);
+    }
+}
+
+static void test_a10_too_large_a_reply(void **state)
+{
+    struct sim *sim = *state;
+
+    fill();
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
+    sim_turn(sim);
+    assert_true(stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 5000, bytes, UDP_MAX + 1) < 0);
+    sim_turn(sim);
+    assert_null(sim_take(sim));
+    assert_int_equal(sim_count(sim, COUNTER_UDP_TOO_BIG), 1);
+}
+
+/* A9: 60 KiB from the guest, in whatever order the fragments come. */
+static void test_a09_reassembly(void **state)
+{
+    enum { STEP = 1480, PIECES = (BIG + 8 + STEP - 1) / STEP };
+    enum order { FORWARDS, BACKWARDS, SHUFFLED, ORDERS };
+    static uint8_t l4[FRAME_IP_BYTES_MAX];
+    struct sim *sim = *state;
+    size_t n;
+
+    fill();
+    n = sim_build_udp(&sim_guest4, 5000, &sim_server4, 53, bytes, BIG, l4);
+    for (enum order order = FORWARDS; order < ORDERS; order++) {
+        unsigned index[PIECES];
+
+        for (unsigned i = 0; i < PIECES; i++)
+            index[i] = order == BACKWARDS ? PIECES - 1 - i : i;
+        for (unsigned i = PIECES - 1; order == SHUFFLED && i > 0; i--) {
+            unsigned j = sim_random(sim, i + 1), swap = index[i];
+
+            index[i] = index[j];
+            index[j] = swap;
+        }
+        for (unsigned i = 0; i < PIECES; i++) {
+            size_t at = index[i] * (size_t)STEP, here = n - at < STEP ? n - at : STEP;
+
+            assert_int_equal(sim->datagrams, order);
+            sim_send_fragment(sim, &sim_server4, FRAME_PROTO_UDP, (uint16_t)(order + 1), l4, at, here, at + here < n);
+            sim_turn(sim);
+        }
+        assert_int_equal(sim->datagrams, order + 1);
+        assert_int_equal(sim->datagram.len, BIG);
+        assert_memory_equal(sim->datagram.bytes, bytes, BIG);
+        assert_int_equal(sim->pool.bytes_used, 0);
+    }
+}
+
+/* A9: a thousand first fragments cost what a few do. */
+static void test_a09_first_fragments_are_bounded(void **state)
+{
+    struct sim *sim = *state;
+
+    fill();
+    for (uint16_t id = 1; id <= 1000; id++) {
+        sim_send_fragment(sim, &sim_server4, FRAME_PROTO_UDP, id, bytes, 0, 1480, true);
+        sim_turn(sim);
+        assert_true(sim->pool.bytes_used <= FRAG_DATAGRAMS_MAX * (size_t)POOL_BIG_BYTES);
+    }
+    assert_true(sim_count(sim, COUNTER_IP_FRAG) > 900);
+    assert_int_equal(sim->datagrams, 0);
+}
+
+/* A full wire drops datagrams, and says so. */
+static void test_full_wire(void **state)
+{
+    struct sim *sim = *state;
+
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
+    sim_turn(sim);
+    sim->wire_full = true;
+    (void)stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 5000, "y", 1);
+    assert_int_equal(sim_count(sim, COUNTER_LINK_FULL_DROP), 1);
+    sim_wire_writable(sim);
+    sim_turn(sim);
+    assert_null(sim_take(sim));
+}
+
+/* ICMP errors quote what the guest sent, to the guest (RFC 792). */
+static void test_unreachable(void **state)
+{
+    struct sim *sim = *state;
+    uint8_t quoted[28] = {0x45, 0, 0, 28};
+    struct sim_frame *f;
+
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
+    sim_turn(sim);
+    stack_send_unreachable(sim->stack, sim->guest, quoted, sizeof(quoted), &sim_gateway4, 3, 0);
+    sim_turn(sim);
+    f = sim_take(sim);
+    assert_non_null(f);
+    assert_int_equal(f->proto, FRAME_PROTO_ICMP);
+    assert_true(addr_equal(&f->src, &sim_gateway4) && addr_equal(&f->dst, &sim_guest4));
+    assert_int_equal(f->l4[0], 3);
+    assert_int_equal(f->l4[1], 3);
+    assert_memory_equal(f->l4 + 8, quoted, sizeof(quoted));
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
+#define OWN(f) cmocka_unit_test_teardown(f, sim_teardown) /* starts its own sim */
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        OWN(test_both_ways),
+        CASE(test_bytes_behind_the_datagram),
+        OWN(test_a10_fragmented_reply),
+        CASE(test_a10_too_large_a_reply),
+        CASE(test_a09_reassembly),
+        CASE(test_a09_first_fragments_are_bounded),
+        CASE(test_full_wire),
+        CASE(test_unreachable),
+    };
+
+    return cmocka_run_group_tests_name("datagrams", tests, NULL, NULL);
+}
