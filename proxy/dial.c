@@ -1,31 +1,13 @@
 #include "proxy/dial.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
+#include "base/sockaddr.h"
 
 static int attempt(struct dial *dial);
-
-static void sockaddr_from(const struct addr *a, uint16_t port, struct sockaddr_storage *out)
-{
-    memset(out, 0, sizeof(*out));
-    if (a->family == ADDR_V4) {
-        struct sockaddr_in *sin = (void *)out;
-
-        sin->sin_family = AF_INET;
-        sin->sin_port = htons(port);
-        memcpy(&sin->sin_addr, a->bytes, 4);
-    } else {
-        struct sockaddr_in6 *sin6 = (void *)out;
-
-        sin6->sin6_family = AF_INET6;
-        sin6->sin6_port = htons(port);
-        memcpy(&sin6->sin6_addr, a->bytes, 16);
-    }
-}
 
 bool dial_error_is_ours(int error)
 {
@@ -101,7 +83,7 @@ static int attempt(struct dial *dial)
     dial->open = true;
     dial->tcp.data = dial;
     dial->connect.data = dial;
-    sockaddr_from(&dial->addrs[dial->at++], dial->port, &to);
+    (void)sockaddr_from(&dial->addrs[dial->at++], dial->port, &to);
     return uv_tcp_connect(&dial->connect, &dial->tcp, (const struct sockaddr *)&to, on_connect);
 }
 

@@ -1,7 +1,6 @@
 #include "proxy/upstream.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/sockaddr.h"
 
 /*
  *   UDP     sent, waiting for a datagram
@@ -223,23 +223,10 @@ static void on_attempt_timeout(uv_timer_t *timer)
 
 static int open_socket(struct upstream_query *q, const struct upstream_server *server)
 {
-    struct sockaddr_storage to = {0};
-    socklen_t to_len;
+    struct sockaddr_storage to;
+    socklen_t to_len = sockaddr_from(&server->addr, server->port, &to);
     int type = (q->next_tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
-    if (server->addr.family == ADDR_V4) {
-        struct sockaddr_in *sin = (void *)&to;
-
-        *sin = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(server->port)};
-        memcpy(&sin->sin_addr, server->addr.bytes, 4);
-        to_len = sizeof(*sin);
-    } else {
-        struct sockaddr_in6 *sin6 = (void *)&to;
-
-        *sin6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons(server->port)};
-        memcpy(&sin6->sin6_addr, server->addr.bytes, 16);
-        to_len = sizeof(*sin6);
-    }
     q->fd = socket(to.ss_family, type, 0);
     if (q->fd < 0)
         return -errno;
