@@ -54,7 +54,7 @@ int exec_net(const struct exec_guest *guest, int *out_tap, char error[static LIN
 /** No new privileges; only sockets that the namespaces confine. For good. */
 int exec_seccomp(char error[static LINK_ERROR_MAX]);
 
-/** Fill @error with "WHAT: strerror(errno)". Return: -errno. */
+/** Fill @error with "WHAT: strerror(errno)", or just "WHAT" when errno is 0. Return: -errno, or -EINVAL. */
 __attribute__((format(printf, 2, 3))) int exec_fail(char error[static LINK_ERROR_MAX], const char *format, ...);
 
 #endif

@@ -19,16 +19,15 @@
 
 int exec_fail(char error[static LINK_ERROR_MAX], const char *format, ...)
 {
-    int err = errno > 0 ? errno : EIO;
+    int err = errno, n;
     va_list args;
-    int n;
 
     va_start(args, format);
     n = vsnprintf(error, LINK_ERROR_MAX, format, args);
     va_end(args);
-    if (n >= 0 && n < LINK_ERROR_MAX)
+    if (err != 0 && n >= 0 && n < LINK_ERROR_MAX)
         (void)snprintf(error + n, (size_t)(LINK_ERROR_MAX - n), ": %s", strerror(err));
-    return -err;
+    return err != 0 ? -err : -EINVAL;
 }
 
 /* ---- namespaces ---- */

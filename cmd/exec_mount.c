@@ -74,11 +74,11 @@ static int open_share(struct view *v, const char *path)
     share->directory = S_ISDIR(st.st_mode);
     for (size_t i = 0; i < ARRAY_SIZE(hidden_dirs); i++)
         if (strcmp(share->path, hidden_dirs[i]) == 0) {
-            errno = EINVAL;
+            errno = 0;
             return exec_fail(v->error, "cannot share all of '%s'; name what is in it", path);
         }
     if (!is_hidden(share->path) && !S_ISSOCK(st.st_mode)) {
-        errno = EINVAL;
+        errno = 0;
         return exec_fail(v->error, "'%s' is no socket and not below /run, so it is not hidden and needs no --share", path);
     }
     return 0;
@@ -105,8 +105,8 @@ static int find_resolv(struct view *v)
         if (is_hidden(v->resolv) && !strstr(v->resolv, "/../"))
             return 0;
     }
-    errno = ENOENT;
-    return exec_fail(v->error, "/etc/resolv.conf cannot be covered; make it a file");
+    errno = 0;
+    return exec_fail(v->error, "there is no /etc/resolv.conf to cover; make it a file");
 }
 
 static int look_around(struct view *v)
@@ -211,7 +211,7 @@ static int mask_socket(struct view *v, const char *path)
         if (below(real, v->shares[i].path))
             return 0;
     if (v->masked++ == EXEC_SOCKETS_MAX) {
-        errno = E2BIG;
+        errno = 0;
         return exec_fail(v->error, "the host has more than %d sockets to hide", EXEC_SOCKETS_MAX);
     }
     if (mount(OWN_NOTHING, real, NULL, MS_BIND, NULL) < 0)

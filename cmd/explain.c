@@ -218,6 +218,20 @@ static void judge_names(struct question *q)
     q->name_count = kept;
 }
 
+/* What is decided elsewhere than by rules. */
+static void print_notes(const struct question *q)
+{
+    struct addr gateway = addr_prefix_nth(&q->config->instance.net4, 1);
+
+    if (q->dst.family == ADDR_V6)
+        (void)puts("note     guests have no IPv6 in this version: such packets are dropped before any rule");
+    if (q->proto == RULE_ICMP)
+        (void)puts("note     only the gateway answers pings in this version; an echo to others is refused");
+    else if (q->port == 53 && (addr_equal(&q->dst, &gateway) ||
+                               !policy_opens_resolver(q->policy, q->proto, &q->dst, q->wall_s)))
+        (void)puts("note     the gateway's resolver answers port 53, whatever address was asked, and judges each name");
+}
+
 static int judge_flow(const struct question *q, const char *sni)
 {
     struct evidence hello = {.kind = EVIDENCE_TLS};
@@ -278,6 +292,7 @@ int explain_command(const struct args *args, const struct config *config)
         if (q->by_name)
             q->dst = stand_in(q);
         print_question(q);
+        print_notes(q);
         judge_names(q);
         err = judge_flow(q, args->sni);
     }

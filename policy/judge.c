@@ -67,10 +67,10 @@ static struct verdict denied_at_open(const struct worlds *worlds, const struct o
 {
     enum reason reason = REASON_DENY_DEFAULT;
 
-    if (worlds->dst.group != GROUP_PUBLIC)
-        reason = floor_reason(&worlds->dst);
-    else if (o->why != OUTCOME_DEFAULT)
+    if (o->why != OUTCOME_DEFAULT)
         reason = REASON_DENY_RULE;
+    else if (worlds->dst.group != GROUP_PUBLIC)
+        reason = floor_reason(&worlds->dst);
     else if (worlds->views[o->layer].name_allows)
         reason = REASON_NAME_UNPINNED;
     else if (worlds_is_dns_bypass(worlds))
@@ -184,15 +184,15 @@ static struct verdict judge_said(const struct worlds *worlds, struct world w)
     o = worlds_walk(worlds, &w);
     if (o.allow)
         return allowed(&o, VERDICT_ALLOW, w.said);
-    if (o.why == OUTCOME_NAME)
-        return verdict_of(&o, VERDICT_DENY, REASON_DENY_RULE, w.said);
-    if (o.why == OUTCOME_ECH)
-        return verdict_of(&o, VERDICT_DENY, REASON_ECH_DENIED, w.said);
-    /* Under need=none the pins decide whatever was said, short of a denied name. */
+    /* Under need=none the pins decide whatever was said, short of a name denied before that rule. */
     s = worlds_survey(worlds, w, false);
     if (worlds_agree(worlds, &s))
         return allowed(&s.first, VERDICT_ALLOW, s.name);
-    if (o.unmet)
+    if (o.why == OUTCOME_NAME)
+        reason = REASON_DENY_RULE;
+    else if (o.why == OUTCOME_ECH)
+        reason = REASON_ECH_DENIED;
+    else if (o.unmet)
         reason = REASON_PROTO_UNKNOWN;
     return verdict_of(&o, VERDICT_DENY, reason, w.said);
 }

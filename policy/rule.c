@@ -26,8 +26,18 @@ static const char *const target_words[] = {"any",       "public",    "private",
                                            "metadata",  "multicast", "reserved",
                                            "guest"};
 /* What somebody may write as a target, but is none. */
-static const char *const no_targets[] = {"all", "everything", "unspecified", "broadcast",
-                                         "in",  "tcp",        "udp",         "icmp"};
+static const struct {
+    const char *word, *hint, *message;
+} no_targets[] = {
+    {"all", "write 'any'", "not a target"},
+    {"everything", "write 'any'", "not a target"},
+    {"unspecified", "", "not a target"},
+    {"broadcast", "", "not a target"},
+    {"in", "", "not a target"},
+    {"tcp", "write 'any' for every public address", "a target must stand before the protocol"},
+    {"udp", "write 'any' for every public address", "a target must stand before the protocol"},
+    {"icmp", "write 'any' for every public address", "a target must stand before the protocol"},
+};
 
 int rule_fail(struct rule_parser *p, struct rule_word word, const char *hint, const char *message)
 {
@@ -111,7 +121,7 @@ bool rule_name_is_word(const char *name)
         if (rule_word_is(word, target_words[i]))
             return true;
     for (size_t i = 0; i < ARRAY_SIZE(no_targets); i++)
-        if (rule_word_is(word, no_targets[i]))
+        if (rule_word_is(word, no_targets[i].word))
             return true;
     return group_meant(word) != NULL;
 }
@@ -273,10 +283,8 @@ static int parse_target(struct rule_parser *p, struct rule_word word)
     if (strcmp(text, "*") == 0)
         return rule_fail(p, word, "write 'any'", "not a target");
     for (size_t i = 0; i < ARRAY_SIZE(no_targets); i++)
-        if (strcmp(text, no_targets[i]) == 0)
-            return i < 5 ? rule_fail(p, word, i < 2 ? "write 'any'" : "", "not a target")
-                         : rule_fail(p, word, "write 'any' for every public address",
-                                     "a target must stand before the protocol");
+        if (rule_word_is(word, no_targets[i].word))
+            return rule_fail(p, word, no_targets[i].hint, no_targets[i].message);
     if (strncmp(text, "tcp/", 4) == 0 || strncmp(text, "udp/", 4) == 0 || strncmp(text, "any/", 4) == 0)
         return rule_fail(p, word, "write 'any' for every public address",
                          "a target must stand before the protocol");
@@ -295,7 +303,7 @@ static int parse_target(struct rule_parser *p, struct rule_word word)
                                  "not a name, an address or a group");
     }
     /* A group misspelt is a valid name, and a deny for it denies nothing: said with a dot, it is meant. */
-    if (group_meant(word)) {
+    if (!has_byte(word, '.') && group_meant(word)) {
         snprintf(hint, sizeof(hint), "did you mean '%s'? If it is a name, end it with a dot", group_meant(word));
         return rule_fail(p, word, hint, "not a group");
     }

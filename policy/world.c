@@ -72,8 +72,9 @@ static bool need_fits(enum rule_need need, const struct world *w)
     case RULE_NEED_HOST:
         return w->kind == WORLD_IDEAL || w->kind == WORLD_HTTP;
     case RULE_NEED_AUTO:
-    case RULE_NEED_NONE:
         return w->kind != WORLD_BAD;
+    case RULE_NEED_NONE:
+        return true; /* the bytes are not asked, so what they are cannot matter */
     }
     CHECK(!"a rule need");
     return false;

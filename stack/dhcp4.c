@@ -121,18 +121,14 @@ static bool read_area(struct cursor c, struct question *q)
     return code == OPTION_END;
 }
 
+/* Only the options field may overload (RFC 2131 section 4.1): elsewhere it is a second one, and refused. */
 static bool read_options(const uint8_t *bytes, size_t len, struct question *q)
 {
-    uint8_t overload;
-
     if (!read_area(cursor_of(bytes + OPTIONS_AT, len - OPTIONS_AT), q))
         return false;
-    overload = q->overload;
-    if (overload & OVERLOAD_FILE && !read_area(cursor_of(bytes + FILE_AT, FILE_BYTES), q))
+    if (q->overload & OVERLOAD_FILE && !read_area(cursor_of(bytes + FILE_AT, FILE_BYTES), q))
         return false;
-    if (overload & OVERLOAD_SNAME && !read_area(cursor_of(bytes + SNAME_AT, SNAME_BYTES), q))
-        return false;
-    return q->overload == overload; /* RFC 2131 section 4.1: only the options field may say so */
+    return !(q->overload & OVERLOAD_SNAME) || read_area(cursor_of(bytes + SNAME_AT, SNAME_BYTES), q);
 }
 
 static bool read_question(const uint8_t *bytes, size_t len, const uint8_t src_mac[static FRAME_MAC_BYTES],

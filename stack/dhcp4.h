@@ -13,7 +13,7 @@ enum { DHCP4_REPLY_BYTES_MAX = 576, DHCP4_SERVER_PORT = 67, DHCP4_CLIENT_PORT = 
 
 struct dhcp4_reply {
     size_t len;                 /* of the BOOTP message */
-    struct addr dst;            /* 255.255.255.255, or the client's address when it renews */
+    struct addr dst;            /* 255.255.255.255, or the client's address when it has one or asked for no broadcast */
     bool nak;
 };
 

@@ -39,8 +39,10 @@ void frag_deinit(struct frag_table *table)
 static void drop_old(struct frag_table *table, uint64_t now_ms)
 {
     for (size_t i = 0; i < FRAG_DATAGRAMS_MAX; i++)
-        if (table->datagrams[i].buf && now_ms - table->datagrams[i].since_ms >= FRAG_AGE_MS)
+        if (table->datagrams[i].buf && now_ms - table->datagrams[i].since_ms >= FRAG_AGE_MS) {
             drop(&table->datagrams[i]);
+            table->expired++;
+        }
 }
 
 static struct frag_datagram *find(struct frag_table *table, const struct frame *f)

@@ -20,7 +20,7 @@ enum {
 };
 
 struct frag_datagram {
-    struct buf *buf;     /* owned: one big buffer, payload from start on; NULL: the slot is free */
+    struct buf *buf;     /* owned: headers and payload, small until more is known to come; NULL: the slot is free */
     struct addr src, dst;
     uint32_t id;
     uint8_t proto;
@@ -34,6 +34,7 @@ struct frag_datagram {
 
 struct frag_table {
     struct frag_datagram datagrams[FRAG_DATAGRAMS_MAX];
+    uint32_t expired; /* datagrams dropped by age, for the caller to count as IP_FRAG and to zero */
 };
 
 void frag_init(struct frag_table *table);

@@ -302,6 +302,8 @@ static void ipv4_input(struct guest *guest, struct frame *f, struct buf *buf,
         return;
     }
     r = frag_add(&guest->frags, guest->stack->pool, f, guest->stack->now_ms, &whole);
+    for (; guest->frags.expired > 0; guest->frags.expired--)
+        guest_count(guest, COUNTER_IP_FRAG);
     if (r < 0)
         guest_count(guest, COUNTER_IP_FRAG);
     if (r > 0)

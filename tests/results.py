@@ -46,7 +46,7 @@ def _read_meson(path):
     results = []
     for line in Path(path).read_text(errors="replace").splitlines():
         run = json.loads(line)
-        name, state, stdout = run["name"], run["result"], run.get("stdout") or ""
+        name, state, stdout = run["name"].split(" / ")[-1], run["result"], run.get("stdout") or ""
         cases = _tap_results(name, stdout)
         if state in ("OK", "EXPECTEDFAIL"):
             results += cases or [Result("meson", name, PASSED)]

@@ -29,6 +29,8 @@ class Failure(Exception):
 def make_namespace():
     ns = Namespace()
     ns.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
+    ns.sysctl("net.ipv6.conf.all.disable_ipv6", 1)  # its solicitations would wake what is to be seen idle
+    ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
     return ns
 
 

@@ -175,6 +175,14 @@ def forged(data, mutate):
     return bytes(answer)
 
 
+def test_h08_an_upstream_that_comes_back(lab, plan):
+    """Its port closed, all is SERVFAIL; open again, the next name is found."""
+    vm = lab.vm("allow .lab.example any", args=["--dns", plan.silent_resolver])
+    assert vm.ask("one.lab.example").rcode == dnsq.SERVFAIL
+    lab.serve_udp(plan.silent_resolver, 53, script=lambda data, peer: forged(data, lambda answer: None))
+    assert vm.ask("two.lab.example").addrs == ["203.0.113.66"]
+
+
 def test_d09_t108_answers_to_other_questions_are_ignored(lab, plan):
     """Wrong id, wrong question, no response bit: each sent before the true answer, none believed."""
     def flip_id(answer):

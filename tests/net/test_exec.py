@@ -64,7 +64,7 @@ def test_exec_log_to_stderr(world, plan):
 def test_c21_exec_has_no_other_way_out(lab, world, plan):
     """Interfaces: loopback and weir's. The world's loopback and abstract sockets are out of reach."""
     server = lab.serve(servers.swallow, addr="127.0.0.1")
-    abstract = socket.socket(socket.AF_UNIX)
+    abstract = world.ns.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     abstract.bind(f"\0weir-net-{os.getpid()}")
     abstract.listen(1)
     out = inside(world, f"""
@@ -97,13 +97,18 @@ def test_exec_address_and_routes_are_there_from_the_start(world, plan):
     assert f"default via {plan.gateway} " in done.stdout, done
 
 
+def is_sanitized():
+    with open(laboratory.WEIR, "rb") as file:
+        return b"libasan" in file.read()
+
+
 def test_exec_starts_fast(world):
     took = []
     for _ in range(5):
         start = time.time()
         done = run(world, [], ["date", "+%s.%N"])
         took.append(float(done.stdout) - start)
-    assert sorted(took)[2] < 0.100, took
+    assert sorted(took)[2] < (0.400 if is_sanitized() else 0.100), took  # sanitizers map terabytes first
 
 
 # ---- statuses and signals ----
@@ -199,13 +204,14 @@ def test_exec_gives_no_descriptors_beyond_the_three(world):
     extra = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(extra, True)
     try:
-        done = run(world, [], ["sh", "-c", "cd /proc/$$/fd && echo *"], pass_fds=[extra])
+        script = "n=0; while [ $n -lt 100 ]; do [ -e /proc/$$/fd/$n ] && echo $n; n=$((n + 1)); done; true"
+        done = run(world, [], ["sh", "-c", script], pass_fds=[extra])
     finally:
         os.close(extra)
-    assert done.stdout.split() == ["0", "1", "2"], done.stdout  # dash keeps none of its own for -c
+    assert done.stdout.split() == ["0", "1", "2"], done.stdout
 
 
-def test_t_exec_families_and_calls_that_leave_the_namespace_are_refused(world):
+def test_c21_exec_families_and_calls_that_leave_the_namespace_are_refused(world):
     out = inside(world, """
 import ctypes, socket
 for family in (40, 38, 17, 16, 10, 2, 1):   # vsock, alg, packet, netlink, inet6, inet, unix
@@ -229,10 +235,33 @@ print("uring", libc.syscall(425, 1, 0), ctypes.get_errno())
 
 def test_exec_a_namespace_of_its_own(world):
     script = "ls -A /run; ls -d /proc/[0-9]* | wc -l; grep NoNewPrivs /proc/self/status; id -u"
-    processes, privileges, uid = run(world, [], ["sh", "-c", script]).stdout.splitlines()
+    runtime, processes, privileges, uid = run(world, [], ["sh", "-c", script]).stdout.splitlines()
+    assert runtime == "weir", "/run holds more than weir's own files"
     assert int(processes) <= 5
     assert privileges.split() == ["NoNewPrivs:", "1"]
     assert uid == str(os.getuid())
+
+
+CALL = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect(sys.argv[1])
+    print("reached")
+except OSError as error:
+    print("no")
+"""
+
+
+def test_c21_exec_reaches_no_service_of_the_host(lab, world):
+    """A unix socket in the file system is no network namespace's; --share gives the one back that it names."""
+    path = f"{lab.fresh_directory()}/service"
+    with world.ns.socket(socket.AF_UNIX, socket.SOCK_STREAM) as service:
+        service.bind(path)
+        service.listen(8)
+        for arguments, said in (([], "no\n"), (["--share", path], "reached\n")):
+            done = run(world, arguments, ["/usr/bin/python3", "-c", CALL, path])
+            assert done.stdout == said, done.stdout + done.stderr
 
 
 def test_exec_share_gives_a_path_back(world):
