@@ -1,9 +1,7 @@
 /*
  * `weir check`: the configuration was valid, or this would not be reached; print what it comes to and what looks unmeant.
  */
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "cmd/commands.h"
 #include "cmd/lint.h"
@@ -50,8 +48,5 @@ int check_command(const struct args *args, const struct config *config)
     if (config->layers[POLICY_LAYER_POLICY].allow_default)
         (void)fputs("weir: warning: the default is allow: the guest may ask the resolver for every name\n", stderr);
     config_print(config, stdout);
-    if (fflush(stdout) == 0)
-        return EXIT_DONE;
-    (void)fprintf(stderr, "weir: check: cannot write the output: %s\n", strerror(errno));
-    return EXIT_FAILED;
+    return EXIT_DONE;
 }

@@ -248,7 +248,7 @@ static int judge_flow(const struct question *q, const char *sni)
     if (sni && name_canonical(sni, strlen(sni), hello.name) < 0)
         return fail("--sni", "not a valid name (name.invalid)");
     policy_judge(q->policy, &facts, &v);
-    print_answer(q, q->proto == RULE_TCP ? "open" : "datagram", &v);
+    print_answer(q, q->proto == RULE_UDP ? "datagram" : "open", &v);
     if (v.action == VERDICT_ALLOW || v.action == VERDICT_DENY) {
         if (sni)
             (void)puts("bytes    not read: the verdict is final before them");

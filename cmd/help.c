@@ -16,7 +16,7 @@ static const char head[] =
 static const char tail[] =
     "\n"
     "A rule: allow|deny|audit TARGET [tcp|udp|icmp|any[/PORTS]] [key=value...]\n"
-    "    --allow 'pypi.org tcp/443' --allow '.pythonhosted.org tcp/443' --rule 'allow host tcp/5432'\n"
+    "    --allow 'example.org tcp/443' --allow '.example.net tcp/443' --rule 'allow host tcp/5432'\n"
     "\n"
     "Exit status: 0 done; 1 failed while running; 2 usage or configuration error. exec: CMD's own,\n"
     "128 + N when signal N ended it, 125 weir failed, 126 CMD cannot be run, 127 CMD was not found.\n"

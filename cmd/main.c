@@ -42,7 +42,7 @@ static int flush(int status)
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     (void)fputs("weir: cannot write the output\n", stderr);
-    return EXIT_FAILED;
+    return status == EXIT_DONE ? EXIT_FAILED : status;
 }
 
 int main(int argc, char **argv)
@@ -56,13 +56,11 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
     } else if (args.command == COMMAND_HELP) {
         args_print_help(stdout);
-        status = flush(status);
     } else if (args.command == COMMAND_VERSION) {
         (void)printf("weir %s (libuv %s, lwIP 2.2.1)\n", WEIR_VERSION, uv_version_string());
-        status = flush(status);
     } else {
         status = run_with_config(&args);
     }
     args_deinit(&args);
-    return status;
+    return flush(status);
 }

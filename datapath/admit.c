@@ -72,7 +72,7 @@ void admit_judge_open(const struct link *link, const struct flow_key *key,
 
 void admit_settle_verdict(struct flow *flow, const struct verdict *verdict, const char *name_src)
 {
-    flow->verdict = *verdict;
+    flow_set_verdict(flow, verdict);
     flow->name_src = verdict->name[0] != '\0' ? name_src : "none";
     if (!flow->pin && verdict->name[0] != '\0')
         flow->pin = pins_hold(flow->link->pins, verdict->name); /* NULL: judged by what was said alone */
@@ -518,11 +518,12 @@ static bool still_allowed(const struct flow *flow)
 
     admit_gather(flow->link, &flow->key, &known);
     n = known.facts.name_count;
-    if (flow->pin && n < ARRAY_SIZE(known.names)) {
-        known.names[n] = flow->verdict.name;
+    if (flow->pin && flow->name && n < ARRAY_SIZE(known.names)) {
+        known.names[n] = flow->name;
         known.facts.name_count++;
     }
-    strcpy(evidence.name, flow->said);
+    if (flow->said)
+        strcpy(evidence.name, flow->said);
     if (flow->state == FLOW_OPEN && evidence.kind == EVIDENCE_UNKNOWN)
         evidence.kind = EVIDENCE_OPAQUE; /* nothing was read: the weakest that could be meant */
     known.facts.evidence = &evidence;

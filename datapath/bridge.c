@@ -228,11 +228,23 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
+/*
+ * What one flow may keep queued for a guest that does not read it: an eighth of what the pool has left (Choudhury and Hahne,
+ * "Dynamic queue length thresholds", 1998), so that no number of stalled readers takes it all from the others.
+ */
+static size_t queue_max(const struct flow *flow)
+{
+    size_t share = pool_left(&flow->instance->pool) / 8, limit = flow->instance->config.limits.flow_buffer;
+
+    share = share < limit ? share : limit;
+    return share > CHUNK_BYTES ? share : CHUNK_BYTES;
+}
+
 static void read_or_pause(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
     bool want = b->down_started && b->down.state == HALF_OPEN && b->unsent == 0 &&
-                !list_linked(&b->starved_node);
+                b->queued < queue_max(flow) && !list_linked(&b->starved_node);
 
     if (!want) {
         stop_reading(flow);

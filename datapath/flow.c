@@ -97,6 +97,41 @@ struct flow *flow_claim(struct flow_table *t, const struct flow_key *key, uint64
     return flow;
 }
 
+void flow_set_text(char **text, const char *value)
+{
+    free(*text);
+    *text = value[0] != '\0' ? strdup(value) : NULL;
+}
+
+void flow_set_verdict(struct flow *flow, const struct verdict *verdict)
+{
+    flow->verdict = (struct flow_verdict){
+        .action = (uint8_t)verdict->action,
+        .layer = (uint8_t)verdict->layer,
+        .reason = (uint16_t)verdict->reason,
+        .rule = verdict->rule,
+        .audited = verdict->audited,
+        .strict = verdict->strict,
+    };
+    flow_set_text(&flow->name, verdict->name);
+}
+
+void flow_get_verdict(const struct flow *flow, struct verdict *out_verdict)
+{
+    const struct flow_verdict *v = &flow->verdict;
+
+    *out_verdict = (struct verdict){
+        .action = (enum verdict_action)v->action,
+        .layer = (enum policy_layer)v->layer,
+        .reason = (enum reason)v->reason,
+        .rule = v->rule,
+        .audited = v->audited,
+        .strict = v->strict,
+    };
+    if (flow->name)
+        strcpy(out_verdict->name, flow->name);
+}
+
 void flow_move(struct flow *flow, enum flow_state state)
 {
     static const uint8_t allowed[] = {
@@ -148,6 +183,9 @@ void flow_reap(struct flow_table *t)
         if (flow->closing > 0)
             continue;
         tcp_conn_abort(&flow->conn); /* only TIME_WAIT can be left, and says nothing */
+        flow_set_text(&flow->name, "");
+        flow_set_text(&flow->said, "");
+        flow_set_text(&flow->alpn, "");
         flow_move(flow, FLOW_FREE);
         list_unlink(node);
         list_append(&t->free, node);

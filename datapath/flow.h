@@ -59,6 +59,14 @@ struct flow_key {
     struct addr guest, dst;
 };
 
+/* A struct verdict without its name: what an idle flow keeps is small. */
+struct flow_verdict {
+    uint8_t action, layer; /* enum verdict_action, enum policy_layer */
+    uint16_t reason;       /* enum reason */
+    int rule;
+    bool audited, strict;
+};
+
 /* One TCP flow's two halves and what connects them (bridge.c). */
 struct bridge {
     struct half up, down;
@@ -96,11 +104,11 @@ struct flow {
     bool counts_dial, counts_half_open, counts_live, counts_peek;
     enum flow_close close_how;    /* which end came first */
     enum group group;             /* of key.dst when it was judged; compared again before connect() */
-    struct verdict verdict;
-    const char *name_src;         /* static: where verdict.name is from */
+    struct flow_verdict verdict;  /* the last one */
+    const char *name_src;         /* static: where `name` is from */
+    char *name;                   /* owned: the name it was decided by, NULL: none */
+    char *said, *alpn;            /* owned: what its bytes gave, NULL: nothing */
     struct pin_name *pin;         /* held while the flow lives */
-    char said[NAME_TEXT_MAX + 1]; /* the name its bytes gave, "" when none */
-    char alpn[32];                /* for the record, cut */
     uint8_t evidence_kind;        /* enum evidence_kind of its bytes */
     bool ech;
     uint64_t dial_from_ms, peek_from_ms;
@@ -141,6 +149,15 @@ struct flow *flow_find(struct flow_table *t, const struct flow_key *key);
  * nobody is evicted.
  */
 struct flow *flow_claim(struct flow_table *t, const struct flow_key *key, uint64_t now_ms);
+
+/** Keep a verdict. Its name is copied. */
+void flow_set_verdict(struct flow *flow, const struct verdict *verdict);
+
+/** The flow's verdict with its name. */
+void flow_get_verdict(const struct flow *flow, struct verdict *out_verdict);
+
+/** Replace a text of the flow (name, said, alpn) by a copy; "" clears it. Out of memory: it is cleared. */
+void flow_set_text(char **text, const char *value);
 
 /** Change the state; CHECKs that the move is one of the diagram's. */
 void flow_move(struct flow *flow, enum flow_state state);

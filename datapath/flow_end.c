@@ -79,12 +79,14 @@ static void add_evidence(const struct flow *flow, struct record *r)
 static void record_close(struct flow *flow, enum reason reason)
 {
     struct instance *in = flow->instance;
+    struct verdict v;
     struct record r;
 
     if (flow->recorded)
         return;
     flow->recorded = true;
-    r = record_of(flow->link, &flow->key, &flow->verdict);
+    flow_get_verdict(flow, &v);
+    r = record_of(flow->link, &flow->key, &v);
     r.event = RECORD_CLOSE;
     r.flow = flow_id(&in->flows, flow);
     r.verdict = flow->verdict.audited ? "audit" : "allow";
@@ -232,7 +234,7 @@ void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, cons
     instance_count(in, COUNTER_FLOWS_DENIED);
     record_add(&in->log, &r, instance_now(in));
     flow->recorded = true;
-    flow->verdict = *verdict;
+    flow_set_verdict(flow, verdict);
     if (tongue == TONGUE_NONE) {
         flow_kill(flow, FLOW_CLOSE_POLICY, verdict->reason);
         return;

@@ -23,6 +23,7 @@ static struct wire wire_of(struct link *link, const struct wire *caps)
         wire.csum_offload = caps->csum_offload;
         wire.tso4 = caps->tso4;
         wire.tso6 = caps->tso6;
+        wire.windows_max = caps->windows_max;
     }
     return wire;
 }

@@ -1,6 +1,5 @@
 #include "datapath/peek.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -57,8 +56,8 @@ static void keep_evidence(struct flow *flow, const struct evidence *e)
 {
     flow->evidence_kind = (uint8_t)e->kind;
     flow->ech = e->ech;
-    strcpy(flow->said, e->name);
-    (void)snprintf(flow->alpn, sizeof(flow->alpn), "%.*s", (int)sizeof(flow->alpn) - 1, e->alpn);
+    flow_set_text(&flow->said, e->name);
+    flow_set_text(&flow->alpn, e->alpn);
     if (flow->peek_from_ms > 0)
         flow->peek_ms = (uint32_t)(instance_now(flow->instance) - flow->peek_from_ms);
 }

@@ -39,6 +39,7 @@ struct guest *guest_new(struct stack *stack, const struct guest_config *config,
         return NULL;
     }
     guest->stack = stack;
+    guest->heard_ms = stack->now_ms;
     guest->config = *config;
     guest->wire = *wire;
     frag_init(&guest->frags);
@@ -316,12 +317,23 @@ static bool for_us(const struct guest *guest, const struct frame *f)
     return f->dst_mac[0] & 1 || memcmp(f->dst_mac, guest->config.gateway_mac, FRAME_MAC_BYTES) == 0;
 }
 
+/* A paused VM is back: its connections go on now, not when their doubled timeouts say so. */
+static void note_heard(struct guest *guest)
+{
+    uint64_t now_ms = guest->stack->now_ms;
+
+    if (now_ms - guest->heard_ms > GUEST_SILENCE_MS)
+        tcp_guest_is_back(guest);
+    guest->heard_ms = now_ms;
+}
+
 void guest_input(struct guest *guest, struct buf *buf, const struct frame_offload *offload)
 {
     struct frame f;
     int drop = frame_read(buf->data + buf->start, buf->len, offload, &f);
 
     guest_count(guest, COUNTER_FRAMES_IN);
+    note_heard(guest);
     if (drop > 0)
         guest_count(guest, (enum counter)drop);
     else if (!for_us(guest, &f))

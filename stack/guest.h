@@ -46,6 +46,7 @@ struct wire {
     int (*send)(void *ctx, const struct wire_frame *frame);
     bool csum_offload; /* frames may carry partial checksums */
     bool tso4, tso6;   /* TCP super-segments may be sent to the guest */
+    uint32_t windows_max; /* bytes all connections together may have under way to us; 0: no bound of the wire's own */
 };
 
 /* What a guest is told and held to. Copied by guest_new(). */
@@ -72,12 +73,17 @@ struct guest {
     struct netif *netif;        /* owned: lwIP's view, one per guest */
     struct frag_table frags;
     uint16_t ip_id;             /* of datagrams we fragment */
+    uint64_t heard_ms;          /* when its last frame came */
+    uint32_t windows;           /* sum of its connections' grants */
     uint64_t icmp_window_ms;    /* ICMP errors: token bucket, GUEST_ICMP_PER_S */
     uint32_t icmp_tokens;
     void *user;                 /* the caller's */
 };
 
-enum { GUEST_ICMP_PER_S = 1000 }; /* errors and echo replies sent to one guest in a second */
+enum {
+    GUEST_ICMP_PER_S = 1000,  /* errors and echo replies sent to one guest in a second */
+    GUEST_SILENCE_MS = 1000,  /* a guest heard again after this was paused: what it missed is sent at once */
+};
 
 /** Add a guest to the stack. Return: NULL when out of memory or beyond STACK_GUESTS_MAX. */
 struct guest *guest_new(struct stack *stack, const struct guest_config *config,

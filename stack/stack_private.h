@@ -47,6 +47,7 @@ enum { TCP_PENDING_CONNECTED = 1, TCP_PENDING_DATA = 2, TCP_PENDING_EOF = 4, TCP
 void tcp_enter(struct tcp_conn *conn);
 void tcp_leave(struct tcp_conn *conn);
 void tcp_want_flush(struct tcp_conn *conn);
+void tcp_guest_is_back(struct guest *guest);
 void tcp_record_gone(struct tcp_conn *conn, enum tcp_gone why);
 void tcp_send_rst(struct guest *guest, const struct tcp_syn *syn);
 

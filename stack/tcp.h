@@ -67,6 +67,7 @@ struct tcp_conn {
     struct list blocked_node;         /* on stack.blocked */
     uint32_t held_bytes, pinned_bytes;
     uint32_t grant;                   /* receive window given to this connection */
+    uint32_t grown;                   /* part of it that came after the first */
     uint32_t grant_used;              /* bytes consumed since the grant last grew */
     uint32_t acked_bytes;             /* recorded, to be reported */
     uint32_t unacked_in;              /* received since an ACK last left */

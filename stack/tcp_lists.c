@@ -228,6 +228,19 @@ static void unchain(struct tcp_pcb **list, bool time_wait)
     }
 }
 
+/* Retransmissions into a pause are not the guest's fault: they count for nothing, and the next tick sends again. */
+void tcp_guest_is_back(struct guest *guest)
+{
+    LIST_FOR_EACH(node, &guest->stack->timers) {
+        struct tcp_conn *conn = LIST_ENTRY(node, struct tcp_conn, timer_node);
+
+        if (conn->guest != guest || !conn->pcb || conn->time_wait || !conn->pcb->unacked)
+            continue;
+        conn->pcb->rtime = conn->pcb->rto;
+        conn->pcb->nrtx = 0;
+    }
+}
+
 /* lwIP drops a connection whose guest stopped answering without a word; the guest may come back and is told. */
 static void rst_after_timeout(struct tcp_conn *conn)
 {

@@ -11,8 +11,16 @@
 void tcp_window_init(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
+    struct guest *guest = conn->guest;
+    uint32_t wire_max = guest->wire.windows_max;
 
     conn->grant = TCP_WINDOW_FIRST - 1; /* what an unscaled window field can say */
+    if (wire_max > 0) { /* the newcomer gets a quarter of what is left, and two segments at least */
+        uint32_t left = guest->windows < wire_max ? wire_max - guest->windows : 0;
+
+        conn->grant = LWIP_MIN(conn->grant, LWIP_MAX(left / 4, 2u * conn->guest_mss));
+    }
+    guest->windows += conn->grant;
     conn->grant_used = 0;
     pcb->rcv_wnd = conn->grant;
     pcb->rcv_ann_wnd = conn->grant;
@@ -22,13 +30,17 @@ void tcp_window_init(struct tcp_conn *conn)
 static void grow(struct tcp_conn *conn)
 {
     struct stack *stack = conn->guest->stack;
-    uint32_t more = conn->grant;
+    struct guest *guest = conn->guest;
+    uint32_t more = conn->grant, wire_max = guest->wire.windows_max;
 
     if (!(conn->pcb->flags & TF_WND_SCALE) || conn->grant * 2 > stack->window_max ||
+        (wire_max > 0 && guest->windows + more > wire_max) ||
         stack->grants_used + more > stack->grants_max)
         return;
     stack->grants_used += more;
+    guest->windows += more;
     conn->grant += more;
+    conn->grown += more;
     conn->grant_used = 0;
     conn->pcb->rcv_wnd += more;
 }
@@ -46,8 +58,7 @@ void tcp_window_credit(struct tcp_conn *conn, uint32_t n)
         grow(conn);
 
     /* RFC 9293 section 3.8.6.2.2, sharpened: a window that had nearly closed is reopened at once. */
-    /* A guest may have used window that was free but not announced yet. */
-    announced = TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt) ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
+    announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
     floor = LWIP_MIN(2u * conn->guest_mss, conn->grant / 2);
     if (pcb->rcv_wnd > announced && (announced < floor || pcb->rcv_wnd - announced >= conn->grant / 2)) {
         tcp_set_flags(pcb, TF_ACK_NOW);
@@ -65,7 +76,7 @@ void tcp_window_announce(struct tcp_conn *conn)
 
 void tcp_window_release(struct tcp_conn *conn)
 {
-    if (conn->grant > TCP_WINDOW_FIRST)
-        conn->guest->stack->grants_used -= conn->grant - (TCP_WINDOW_FIRST - 1);
-    conn->grant = 0;
+    conn->guest->stack->grants_used -= conn->grown;
+    conn->guest->windows -= conn->grant;
+    conn->grant = conn->grown = 0;
 }

@@ -84,8 +84,9 @@ def state_of(carrier, last):
     """The worst of the results that bear its name; of its whole program where the name is a case's text."""
     names = [r for r in last if r.name and re.split(r"[\[\s:]", r.name)[0] == carrier.name]
     if not names:
-        names = [r for r in last if r.suite == carrier.program or r.suite.endswith("." + carrier.program)
-                 or r.name == carrier.program]
+        programs = {p + carrier.program for p in ("", "sim_", "corpus_")}
+        names = [r for r in last if r.suite in programs or r.name in programs or
+                 r.suite.endswith("." + carrier.program)]
     states = {r.state for r in names}
     for state in (results.FAILED, results.SKIPPED, results.PASSED):
         if state in states:

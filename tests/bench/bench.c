@@ -57,7 +57,7 @@ void samples_add(struct samples *samples, uint64_t ns)
 {
     if (samples->count == samples->room) {
         size_t room = samples->room ? samples->room * 2 : SAMPLES_ROOM_FIRST;
-        uint32_t *grown;
+        uint64_t *grown;
 
         if (room > BENCH_SAMPLES_MAX)
             return;
@@ -67,12 +67,12 @@ void samples_add(struct samples *samples, uint64_t ns)
         samples->ns = grown;
         samples->room = room;
     }
-    samples->ns[samples->count++] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+    samples->ns[samples->count++] = ns;
 }
 
 static int by_size(const void *a, const void *b)
 {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
     return (x > y) - (x < y);
 }
@@ -82,7 +82,7 @@ double samples_percentile_us(struct samples *samples, unsigned percent)
     if (samples->count == 0)
         return 0;
     qsort(samples->ns, samples->count, sizeof(*samples->ns), by_size);
-    return samples->ns[(samples->count - 1) * percent / 100] / 1e3;
+    return (double)samples->ns[(samples->count - 1) * percent / 100] / 1e3;
 }
 
 int tcp_socket(int flags)

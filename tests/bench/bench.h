@@ -52,7 +52,7 @@ struct up_answer {
 
 /* Durations in ns, one a sample. Zero is empty. */
 struct samples {
-    uint32_t *ns; /* owned */
+    uint64_t *ns; /* owned */
     size_t count, room;
 };
 
@@ -65,7 +65,7 @@ uint64_t now_ns(void);
 /** A whole number within [1, max] from a command line, or die. */
 unsigned number(const char *text, unsigned max);
 
-/** Beyond BENCH_SAMPLES_MAX samples are dropped; one above 4.29 s counts as 4.29 s. */
+/** Samples beyond BENCH_SAMPLES_MAX are dropped. */
 void samples_add(struct samples *samples, uint64_t ns);
 
 /** The value that `percent` % of the samples do not exceed, in µs; sorts them. 0 if there are none. */

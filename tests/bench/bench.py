@@ -107,6 +107,18 @@ def chosen_systems(names, programs):
     return systems
 
 
+def command(options):
+    """What to type for the same run again (where things lie does not matter to it)."""
+    words = ["./dev", "bench"]
+    if options.quick:
+        words.append("--quick")
+    for name, default in (("rounds", 1 if options.quick else ROUNDS), ("seconds", QUICK_SECONDS if options.quick else SECONDS),
+                          ("systems", "")):
+        if getattr(options, name) != default:
+            words += [f"--{name}", str(getattr(options, name))]
+    return shlex.join([*words, *options.cases])
+
+
 def parse(argv):
     parser = argparse.ArgumentParser(prog="bench", description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--quick", action="store_true", help=f"one round of {QUICK_SECONDS} s")
@@ -140,7 +152,7 @@ def main(argv):
 
     cases = chosen_cases(options.cases)
     systems = chosen_systems([n for n in options.systems.split(",") if n], programs)
-    about = report.About(command=shlex.join(["./dev", "bench", *argv]), rounds=options.rounds, seconds=options.seconds,
+    about = report.About(command=command(options), rounds=options.rounds, seconds=options.seconds,
                          versions=[v for v in dict.fromkeys(s.version(programs) for s in systems) if v])
     world = World(measure.GENERATOR)
     try:

@@ -167,8 +167,9 @@ static void print_figures(struct run *run, const char *name, double seconds)
 {
     (void)printf("{\"case\": \"%s\", \"operations\": %u, \"failures\": %u, \"error\": \"%s\", \"seconds\": %.6f, ",
                  name, run->done, run->failed, run->failed ? strerror(run->first_errno) : "", seconds);
-    (void)printf("\"per_s\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f}\n", run->done > 0 ? run->done / seconds : 0,
-                 samples_percentile_us(&run->samples, 50), samples_percentile_us(&run->samples, 99));
+    (void)printf("\"per_s\": %.1f, \"p50_us\": %.2f, \"p99_us\": %.2f, \"worst_us\": %.2f}\n",
+                 run->done > 0 ? run->done / seconds : 0, samples_percentile_us(&run->samples, 50),
+                 samples_percentile_us(&run->samples, 99), samples_percentile_us(&run->samples, 100));
     if (fflush(stdout) != 0)
         die("stdout");
 }

@@ -22,6 +22,10 @@ def per(amount, count):
     return None if amount is None or not count else amount / count
 
 
+def pick(figures, *keys):
+    return {key: figures[key] for key in keys}
+
+
 def generate(system, *arguments, seconds):
     """Run the load generator in the guest to its end. Returns its figures and the system's CPU seconds."""
     before = system.cpu_s()
@@ -42,25 +46,25 @@ def generate(system, *arguments, seconds):
 
 
 def bulk(system, direction, streams, seconds):
-    sent, again = system.segments()
+    before = system.segments()
     figures, cpu_s = generate(system, direction, streams, seconds=seconds)
-    sent, again = system.segments()[0] - sent, system.segments()[1] - again
-    return {"gbit_s": figures["gbit_s"], "cpu_s_per_gb": per(cpu_s, figures["bytes"] / 1e9),
-            "retransmitted_percent": 100 * again / max(sent, 1), "retransmitted": again, "pause_ms": figures["gap_ms"],
-            "tail_ms": figures["tail_ms"], "lost": figures["lost"], "stalled": figures["stalled"]}
+    sent, again, probes = (now - then for now, then in zip(system.segments(), before))
+    return {**pick(figures, "gbit_s", "gap_ms", "tail_ms", "lost", "stalled"),
+            "cpu_s_per_gb": per(cpu_s, figures["bytes"] / 1e9),
+            "retransmitted": again, "probes": probes, "retransmitted_percent": 100 * again / max(sent, 1)}
 
 
 def rr(system, seconds):
     figures, cpu_s = generate(system, "rr", seconds=seconds)
-    return {"p50_us": figures["p50_us"], "p99_us": figures["p99_us"], "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
+    return {**pick(figures, "p50_us", "p99_us", "worst_us"), "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
 
 
 def crr(system, in_flight, seconds):
     figures, cpu_s = generate(system, "crr", in_flight, seconds=seconds)
     if not figures["operations"]:
         raise Failure(f"not one connection: {figures['error']}")
-    return {"per_s": figures["per_s"], "p50_us": figures["p50_us"], "p99_us": figures["p99_us"],
-            "cpu_us": per(cpu_s, figures["operations"] / 1e6), "failures": figures["failures"], "error": figures["error"]}
+    return {**pick(figures, "per_s", "p50_us", "p99_us", "worst_us", "failures", "error"),
+            "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
 
 
 def watch(system):
@@ -100,8 +104,8 @@ def idle_flows(system, flows, seconds):
         client.stdin.write(f"rr {seconds}\n")
         client.stdin.flush()
         answers = _line(client)
-        return {**seen, "opened": count, "failures": opened["failures"], "error": opened["error"], "per_s": opened["per_s"],
-                "bytes_a_flow": (seen["anon"] - anon) / count, "p50_us": answers["p50_us"], "p99_us": answers["p99_us"],
+        return {**seen, **pick(opened, "failures", "error", "per_s"), "opened": count, "slowest_open_us": opened["worst_us"],
+                "bytes_a_flow": (seen["anon"] - anon) / count, **pick(answers, "p50_us", "p99_us", "worst_us"),
                 "cpu_us": per(system.cpu_s() - cpu_s, answers["operations"] / 1e6)}
     finally:
         if not system.alive():

@@ -49,8 +49,8 @@ void pingpong(const int *fds, unsigned count, unsigned seconds)
     }
     (void)printf("{\"case\": \"rr\", \"flows\": %u, \"operations\": %lu, \"seconds\": %.6f, ",
                  count, operations, (double)(now - start) / 1e9);
-    (void)printf("\"p50_us\": %.2f, \"p99_us\": %.2f}\n", samples_percentile_us(&samples, 50),
-                 samples_percentile_us(&samples, 99));
+    (void)printf("\"p50_us\": %.2f, \"p99_us\": %.2f, \"worst_us\": %.2f}\n", samples_percentile_us(&samples, 50),
+                 samples_percentile_us(&samples, 99), samples_percentile_us(&samples, 100));
     free(samples.ns);
 }
 

@@ -41,7 +41,7 @@ def show(value, digits=3):
         return "–"
     if value == 0 or abs(value) >= 10 ** (digits - 1):
         return f"{value:,.0f}"
-    return f"{value:.{digits}g}" if abs(value) >= 1e-4 else f"{value:.1e}"
+    return f"{value:.{digits}g}" if abs(value) >= 1e-4 else f"{value:.6f}"
 
 
 class _Cells:
@@ -82,8 +82,8 @@ def tables(results, labels):
 
     made = [
         _table("Bulk data: Gbit/s (CPU seconds per GB)", results, labels, bulk(with_cpu)),
-        _table("Beside it: segments the guest sent again, % of all; the generator's longest pause, ms", results, labels,
-               bulk(lambda c: f"{c('retransmitted_percent', 2)} %; {c('pause_ms', 2)}")),
+        _table("Beside it: segments the guest sent again (and its loss probes); the generator's longest pause", results, labels,
+               bulk(lambda c: f"{c('retransmitted_percent', 2)} % ({c('probes')}); {c('gap_ms', 2)} ms")),
         _table("Round trips and connections", results, labels, [
             ("RR p50, µs", "rr", lambda c: c("p50_us")), ("p99", "rr", lambda c: c("p99_us")),
             ("CPU µs each", "rr", lambda c: c("cpu_us")),
@@ -167,14 +167,17 @@ between it and the server is nothing but the system under test, on a TAP. `up` i
 TAIL = """
 ## How it is measured
 
-The load generator is `weir-bench` (tests/bench): it and its server are the same for all systems. tests/bench/bench.py starts a
+The load generator is `weir-bench` (tests/bench): it and its server are the same for all systems. bench.py beside it starts a
 fresh system, guest and server for every measurement, goes round all systems case by case, in an order that turns by one each
 time, and gives the median of the rounds.
 
 - **Gbit/s** count what arrived within the time. The sender writes 128 KiB at a time, the receiver discards without a copy.
 - **CPU** is user and system time of the system under test, all its threads (`/proc/PID/stat`), from before the first connection
-  until after the last: per 10⁹ bytes that arrived, or per operation. What generator, server and the guest's kernel need is not
-  in it; they share the machine's CPUs with it, so Gbit/s are those of the whole machine.
+  until after the last: per 10⁹ bytes that arrived, or per operation. It holds what its system calls set off on the spot (the
+  guest's kernel takes in a frame while it is written, a socket beyond the loopback likewise), not what generator and server
+  need; they share the machine's CPUs with it, so Gbit/s are those of the whole machine.
+- **Segments sent again** are the guest kernel's. It also sends one again as a probe when it hears nothing for about two round
+  trips (RFC 8985 section 7), for which a busy CPU is enough: what veth shows is the machine's part.
 - **RR**: one byte there and one back on an open connection, one at a time. **CRR**: connect, a byte each way, the server's FIN.
 - **Idle flows** have each carried a byte both ways. Bytes each: growth of the process's anonymous memory (`RssAnon`). The
   kernel's own memory for sockets is not in it.

@@ -154,11 +154,14 @@ class System:
         return int(re.search(rf"^{what}:\s+(\d+) kB$", _read(f"/proc/{self.process.pid}/status"), re.M).group(1)) * 1024
 
     def segments(self):
-        """(sent, retransmitted) by the guest's kernel so far."""
+        """What the guest's kernel counted so far: segments sent, sent again, and loss probes (RFC 8985 section 7)."""
         with self.guest.entered():
-            rows = [line.split() for line in _read("/proc/thread-self/net/snmp").splitlines() if line.startswith("Tcp:")]
-        tcp = dict(zip(*rows))
-        return int(tcp["OutSegs"]), int(tcp["RetransSegs"])
+            lines = _read("/proc/thread-self/net/snmp") + _read("/proc/thread-self/net/netstat")
+        counted = {}
+        for names, values in zip(lines.splitlines()[::2], lines.splitlines()[1::2]):
+            if names.startswith(("Tcp:", "TcpExt:")):
+                counted |= dict(zip(names.split(), values.split()))
+        return [int(counted[key]) for key in ("OutSegs", "RetransSegs", "TCPLossProbes")]
 
     def alive(self):
         return self.process is None or self.process.poll() is None
@@ -208,7 +211,7 @@ class Slirp(System):
     @staticmethod
     def version(_programs):
         done = subprocess.run(["slirp4netns", "--version"], capture_output=True, text=True, check=True)
-        return ", ".join(line for line in done.stdout.splitlines() if "version" in line and "SLIRP" not in line or "libslirp" in line)
+        return ", ".join(re.findall(r"^(?:slirp4netns version|libslirp:) .*$", done.stdout, re.M))
 
     def start(self):
         self.spawn(["slirp4netns", "--configure", "--mtu", self.mtu, "--netns-type", "path", self.guest.path, "eth0"])

@@ -11,7 +11,7 @@ import pytest
 
 import lab as laboratory
 import servers
-from waiting import wait_until
+from waiting import undisturbed, wait_until
 
 NOBODY = 65534
 
@@ -105,8 +105,9 @@ def is_sanitized():
 def test_exec_starts_fast(world):
     took = []
     for _ in range(5):
-        start = time.time()
-        done = run(world, [], ["date", "+%s.%N"])
+        with undisturbed():
+            start = time.time()
+            done = run(world, [], ["date", "+%s.%N"])
         took.append(float(done.stdout) - start)
     assert sorted(took)[2] < (0.400 if is_sanitized() else 0.100), took  # sanitizers map terabytes first
 

@@ -77,9 +77,11 @@ void sim_consume(struct sim_flow *flow, size_t n)
 /* Return: whether the connection is gone because the case wants it gone at this event. */
 static bool note(struct sim_flow *flow, enum sim_event event)
 {
+    assert_false(flow->aborted);
     flow->events |= event;
     if (!(flow->abort_in & event))
         return false;
+    flow->aborted = true;
     tcp_conn_abort(&flow->conn);
     return true;
 }
@@ -98,7 +100,17 @@ static void on_data(struct tcp_conn *conn)
     struct sim_flow *flow = flow_of(conn);
 
     assert_true(conn->held_bytes > 0);
-    if (note(flow, SIM_DATA) || flow->app == SIM_HOLD)
+    if (note(flow, SIM_DATA))
+        return;
+    if (flow->pin_next) {
+        struct iovec iov;
+
+        assert_int_equal(tcp_conn_peek(conn, &iov, 1), 1);
+        flow->pinned = iov.iov_base;
+        flow->pin_next = false;
+        tcp_conn_pin(conn, conn->held_bytes);
+    }
+    if (flow->app == SIM_HOLD)
         return;
     sim_consume(flow, conn->held_bytes);
     if (flow->app == SIM_ECHO) {

@@ -113,11 +113,14 @@ struct sim_flow {
     enum sim_app app;
     unsigned events;           /* enum sim_event, seen so far */
     unsigned abort_in;         /* enum sim_event: tcp_conn_abort() from inside these */
+    bool aborted;              /* by abort_in: nothing may be heard after it */
     enum tcp_gone why;
     uint64_t received, bad_bytes;        /* taken from the guest */
     uint64_t to_send, sent, acked;       /* stream offsets */
     uint64_t on_connected_at, on_eof_at; /* ms */
     size_t write_max;          /* bytes a tcp_conn_send(); 0: no limit */
+    bool pin_next;             /* SIM_HOLD: pin what is held at the next on_data, as a write under way does */
+    const uint8_t *pinned;     /* where it was */
     bool close_when_sent;      /* shutdown after to_send bytes */
     bool close_on_eof;         /* shutdown when the guest did, after to_send bytes */
 };

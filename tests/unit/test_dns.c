@@ -85,6 +85,7 @@ static const struct query_case query_cases[] = {
     { "a byte behind the question", RD, {1, 0, 0, 0}, RAW(QUESTION "x"), DNS_QUERY_FORMERR },
     { "a byte behind OPT", RD, {1, 0, 0, 1}, RAW(QUESTION OPT_4096 "x"), DNS_QUERY_FORMERR },
     { "OPT counted, not there", RD, {1, 0, 0, 1}, RAW(QUESTION), DNS_QUERY_FORMERR },
+    { "two OPT counted, none there", RD, {1, 0, 0, 2}, RAW(QUESTION), DNS_QUERY_FORMERR },
     { "OPT cut short", RD, {1, 0, 0, 1}, RAW(QUESTION "\0\0\x29\x10\0\0\0\0\0\0"), DNS_QUERY_FORMERR },
     { "two OPT", RD, {1, 0, 0, 2}, RAW(QUESTION OPT_4096 OPT_4096), DNS_QUERY_FORMERR },
     { "OPT that is not the root's", RD, {1, 0, 0, 1}, RAW(QUESTION "\2ok" OPT_4096), DNS_QUERY_FORMERR },

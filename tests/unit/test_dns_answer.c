@@ -296,6 +296,22 @@ static void test_t111_long_chains_of_pointers(void **state)
     assert_int_equal(records, 65); /* 64 pointers are followed */
 }
 
+/* A pointer backward, to a label that runs over the pointer itself: 4, then c0 XX 00 2e, then the root. */
+static void test_t111_a_name_that_runs_into_itself(void **state)
+{
+    struct message m = {.len = 0};
+    struct dns_answer a;
+    char owner[16];
+
+    (void)state;
+    put_header(&m, ID, ANSWER, (unsigned[]){1, 2, 0, 0});
+    put(&m, RAW(QUESTION));
+    put_record(&m, "@12", 46, 1, "\4", 1);
+    snprintf(owner, sizeof(owner), "@%u", (unsigned)m.len - 1);
+    put_record(&m, owner, 46, 1, "", 0);
+    assert_int_equal(read_answer(&m, DNS_TYPE_A, &a), -EBADMSG);
+}
+
 static void test_rdata_that_is_no_address(void **state)
 {
     static const struct { unsigned type, len; } wrong[] = {{1, 3}, {1, 5}, {1, 0}, {1, 16}, {28, 4}, {28, 15}, {28, 17}};
@@ -375,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_d02_t109_truncated),
         cmocka_unit_test(test_t105_longest_chain),
         cmocka_unit_test(test_t111_long_chains_of_pointers),
+        cmocka_unit_test(test_t111_a_name_that_runs_into_itself),
         cmocka_unit_test(test_rdata_that_is_no_address),
         cmocka_unit_test(test_rdata_that_is_no_name),
         cmocka_unit_test(test_more_addresses_than_are_kept),

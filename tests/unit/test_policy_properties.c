@@ -13,7 +13,7 @@
 
 #include "tests/unit/policy_setup.h"
 
-enum { POLICIES = 4000, FLOWS = 60, RULES_MAX = 6 };
+enum { POLICIES = 2000, FLOWS = 60, RULES_MAX = 6 };
 
 static const char *const names[] = {"ok.example", "a.ok.example", "b.ok.example", "evil.example", "third.test"};
 static const char *const addrs[] = {"203.0.113.10", "198.51.100.66", "10.9.9.9", "169.254.169.254", "192.168.127.254",
@@ -223,9 +223,8 @@ static void test_c11_t01_t02_names_alone(void **state)
             continue;
         allowed++;
         if (!is_pinned(&flow, v.name) || strcmp(v.name, "evil.example") == 0 || strcmp(v.name, "a.ok.example") == 0 ||
-            policy_group(policy, &flow.facts.dst) != GROUP_PUBLIC || flow.facts.proto != RULE_TCP)
-            if (flow.facts.proto == RULE_TCP || flow.facts.port == 443)
-                explain("allowed", "", rules, &flow);
+            policy_group(policy, &flow.facts.dst) != GROUP_PUBLIC)
+            explain("allowed", "", rules, &flow);
         if (flow.facts.proto == RULE_TCP && strcmp(v.name, "third.test") != 0 && flow.evidence.kind != EVIDENCE_OPAQUE &&
             strcmp(flow.evidence.name, v.name) != 0)
             explain("allowed under another name than was said", "", rules, &flow);
@@ -273,8 +272,8 @@ static void test_c08_t128_the_floor_stands(void **state)
 {
     static const struct { const char *addr, *group, *exact; } closed[] = {
         { "169.254.169.254", " metadata", " 169.254.169.254" }, { "127.0.0.1", " loopback", " 127.0.0.1" },
-        { "192.168.127.254", " host", " 192.168.127.254" }, { "::ffff:203.0.113.10", "-", "-" },
-        { "203.0.113.255", NULL, NULL },
+        { "192.168.127.254", " host", " 192.168.127.254" },
+        { "::ffff:203.0.113.10", NULL, NULL },
     };
 
     (void)state;
@@ -285,11 +284,11 @@ static void test_c08_t128_the_floor_stands(void **state)
 
         draw_layer(text, sizeof(text));
         policy = setup_policy(NULL, text);
-        for (unsigned j = 0; j < ARRAY_SIZE(closed) && closed[j].group; j++) {
+        for (unsigned j = 0; j < ARRAY_SIZE(closed); j++) {
             struct setup_flow flow;
             char to[64];
 
-            if (strstr(text, closed[j].group) || strstr(text, closed[j].exact))
+            if (closed[j].group && (strstr(text, closed[j].group) || strstr(text, closed[j].exact)))
                 continue;
             snprintf(to, sizeof(to), "%s %s", flows_to[draw(ARRAY_SIZE(flows_to))], closed[j].addr);
             setup_flow(to, draw(2) ? "ok.example" : "", evidences[draw(ARRAY_SIZE(evidences))], &flow);

@@ -28,8 +28,8 @@ struct spelling {
 };
 
 static const struct spelling spellings[] = {
-    { "allow pypi.org tcp/443", NULL },
-    { "allow .pythonhosted.org tcp/443", NULL },
+    { "allow www.example tcp/443", NULL },
+    { "allow .files.example tcp/443", NULL },
     { "allow *.cdn.example tcp/80,443,8000-8099 need=host", NULL },
     { "allow 192.0.2.0/24 udp/123", NULL },
     { "allow host tcp/5432", NULL },
@@ -72,7 +72,7 @@ static const struct spelling spellings[] = {
     { "allow ok.example expires=2028-02-29T00:00:00-00:30", "allow ok.example expires=2028-02-29T00:30:00Z" },
     { "deny ok.example tag=why#1", NULL },
     { "allow .co.uk force=yes", NULL },
-    { "allow *.github.io force=yes", NULL },
+    { "allow *.netlify.app force=yes", NULL },
     { "allow .ok.example force=yes", "allow .ok.example" },
     { "allow host. tcp/80", NULL }, /* the name, not the group */
     { "allow in.", NULL },
@@ -171,7 +171,7 @@ static const struct wrong wrongs[] = {
     { "allow .", 7, "not a", "" },
     { "allow *.", 7, "", "" },
     { "allow .co.uk", 7, "anybody can register", "force=yes" },
-    { "allow *.github.io tcp/443", 7, "anybody can register", "force=yes" },
+    { "allow *.netlify.app tcp/443", 7, "anybody can register", "force=yes" },
     { "allow ok.example force=yes", 18, "suffixes", "" },
     { "allow .ok.example force=no", 25, "yes", "" },
     { "allow 2130706433", 7, "not a", "" },

@@ -1,0 +1,76 @@
+"""What the throughput tool makes of figures. Its measurements themselves are no test: they have no right answer."""
+import os
+import tempfile
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+import report
+
+LABELS = ["weir, MTU 1500", "pasta, MTU 65520", "veth, MTU 1500"]
+CLEAN = {"retransmitted": 0, "probes": 0, "retransmitted_percent": 0.0, "gap_ms": 5.0, "lost": 0, "stalled": 0}
+
+
+def bulk(gbit_s, cpu, **more):
+    return {**CLEAN, "gbit_s": gbit_s, "cpu_s_per_gb": cpu, **more}
+
+
+RESULTS = {
+    "up-1": {
+        "weir, MTU 1500": [bulk(9.0, 0.4), bulk(30.0, 0.9), bulk(10.0, 0.3)],
+        "pasta, MTU 65520": ["stalled: no byte for 10000 ms", bulk(2.0, 0.5), bulk(3.0, 0.7, lost=1234)],
+        "veth, MTU 1500": [bulk(17.0, None)],
+    },
+    "rr": {"weir, MTU 1500": [{"p50_us": 40.0, "p99_us": 90.0, "cpu_us": 25.0}], "pasta, MTU 65520": ["no answer"]},
+    "idle-1000": {"weir, MTU 1500": [{
+        "opened": 1000, "per_s": 6538.0, "bytes_a_flow": 1900.0, "cpu_percent": 0.0, "wakeups": 0, "p50_us": 41.0,
+        "p99_us": 99.0, "cpu_us": 26.0, "failures": 2, "error": "Connection timed out"}]},
+}
+
+
+class Report(unittest.TestCase):
+    def setUp(self):
+        self.tables = report.tables(RESULTS, LABELS)
+
+    def row(self, title, label):
+        table, = [t for t in self.tables if t.title.startswith(title)]
+        cells, = [cells for row, cells in table.rows if row == label]
+        return dict(zip(table.columns, cells))
+
+    def test_b19_throughput_side_by_side(self):
+        self.assertEqual([label for label, _cells in self.tables[0].rows], LABELS)
+        self.assertEqual(self.row("Bulk data", "weir, MTU 1500"), {"up, 1 stream": "10 (0.4)"})  # the medians
+        self.assertEqual(self.row("Bulk data", "veth, MTU 1500"), {"up, 1 stream": "17"})  # no process, no CPU
+        self.assertEqual(self.row("Round trips", "weir, MTU 1500"), {"RR p50, µs": "40", "p99": "90", "CPU µs each": "25"})
+        self.assertEqual(self.row("1,000 idle", "weir, MTU 1500")["bytes each"], "1,900")
+
+    def test_a_failed_round_does_not_count_and_is_told(self):
+        self.assertEqual(self.row("Bulk data", "pasta, MTU 65520"), {"up, 1 stream": "2.5 (0.6)"})
+        self.assertEqual(set(self.row("Round trips", "pasta, MTU 65520").values()), {"failed"})
+        self.assertEqual([(case, label) for case, label, _text in report.failures(RESULTS)], [
+            ("up-1", "pasta, MTU 65520"), ("up-1", "pasta, MTU 65520"), ("rr", "pasta, MTU 65520"),
+            ("idle-1000", "weir, MTU 1500")])
+        self.assertIn("1,234 bytes", report.as_text(self.tables, RESULTS))
+
+    def test_what_was_not_run_has_no_place(self):
+        self.assertEqual(len(self.tables), 4)
+        self.assertNotIn("down", report.as_text(self.tables, RESULTS))
+
+    def test_figures_are_readable(self):
+        for value, text in ((None, "–"), (0, "0"), (0.0123, "0.0123"), (0.5, "0.5"), (12.345, "12.3"), (1234.5, "1,234"),
+                            (0.00001, "0.000010")):
+            self.assertEqual(report.show(value), text)
+
+    def test_the_documents_are_written(self):
+        about = report.About(command="./dev bench", rounds=3, seconds=5, versions=["weir 1", "pasta 2"])
+        with tempfile.TemporaryDirectory() as directory:
+            report.write(directory, about, self.tables, RESULTS, LABELS)
+            with open(os.path.join(directory, "benchmarks.md"), encoding="utf-8") as file:
+                text = file.read()
+            picture = ElementTree.parse(os.path.join(directory, "benchmarks.svg")).getroot()
+        for part in ("| weir, MTU 1500 | 10 (0.4) |", "`./dev bench`", "- pasta 2\n", "stalled: no byte"):
+            self.assertIn(part, text)
+        self.assertEqual(len(picture.findall("{*}rect")), 1 + 3 + 2)  # the ground, Gbit/s of three, CPU of two
+
+
+if __name__ == "__main__":
+    unittest.main()
