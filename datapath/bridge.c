@@ -9,6 +9,9 @@
 enum {
     CHUNK_BYTES = 64 * 1024,
     CHUNK_ROOM_MIN = 8 * 1024,   /* with less room left, the next read starts a new chunk */
+    READ_ROOM_MIN = 32 * 1024,   /* with less room in TCP's queue a read is not worth its call */
+    READ_CHUNKS_MAX = 4,         /* of one read */
+    READS_AT_ONCE = 8,
     WRITE_IOV_MAX = 32,
     WRITE_BYTES_MAX = 256 * 1024, /* one uv_write(): the guest's window reopens in steps of this */
 };
@@ -150,30 +153,57 @@ void bridge_push_up(struct flow *flow)
 
 /* ---- down ---- */
 
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out_buf)
+/* A chunk with room to read into, the last of the queue; NULL: the pool is full. */
+static struct buf *chunk_to_fill(struct flow *flow)
 {
-    struct flow *flow = flow_of(handle);
     struct bridge *b = &flow->as.bridge;
     struct buf *chunk = b->chunk_last;
 
-    (void)suggested;
-    if (!chunk || chunk->cap - chunk->len < CHUNK_ROOM_MIN) {
-        chunk = pool_get(&flow->instance->pool, CHUNK_BYTES);
-        if (!chunk) {
-            *out_buf = uv_buf_init(NULL, 0); /* read_cb gets UV_ENOBUFS */
-            return;
-        }
-        if (b->chunk_last)
-            b->chunk_last->next = chunk;
-        else
-            b->chunk_first = chunk;
-        b->chunk_last = chunk;
-        if (!b->chunk_send) {
-            b->chunk_send = chunk;
-            b->send_at = 0;
-        }
+    if (chunk && chunk->cap - chunk->len >= CHUNK_ROOM_MIN)
+        return chunk;
+    chunk = pool_get(&flow->instance->pool, CHUNK_BYTES);
+    if (!chunk)
+        return NULL;
+    if (b->chunk_last)
+        b->chunk_last->next = chunk;
+    else
+        b->chunk_first = chunk;
+    b->chunk_last = chunk;
+    if (!b->chunk_send) {
+        b->chunk_send = chunk;
+        b->send_at = 0;
     }
-    *out_buf = uv_buf_init((char *)chunk->data + chunk->len, chunk->cap - chunk->len);
+    return chunk;
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out_buf)
+{
+    struct buf *chunk = chunk_to_fill(flow_of(handle));
+
+    (void)suggested;
+    if (chunk)
+        *out_buf = uv_buf_init((char *)chunk->data + chunk->len, chunk->cap - chunk->len);
+    else
+        *out_buf = uv_buf_init(NULL, 0); /* read_cb gets UV_ENOBUFS */
+}
+
+/* Chunks at the end of the queue that got no byte of a read go back at once. */
+static void drop_unused(struct bridge *b)
+{
+    struct buf **at = &b->chunk_first, *last = NULL;
+
+    for (struct buf *chunk; (chunk = *at);) {
+        if (chunk->len > 0) {
+            last = chunk;
+            at = &chunk->next;
+            continue;
+        }
+        if (b->chunk_send == chunk)
+            b->chunk_send = NULL;
+        *at = chunk->next;
+        buf_unref(chunk);
+    }
+    b->chunk_last = last;
 }
 
 /* Chunks whose bytes were all acknowledged go back; so does an unused last one: an idle flow owns no buffers. */
@@ -200,32 +230,53 @@ static void stop_reading(struct flow *flow)
     flow->as.bridge.reading = false;
 }
 
+static void starve(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    stop_reading(flow);
+    b->more = true;
+    if (!list_linked(&b->starved_node))
+        list_append(&flow->instance->starved, &b->starved_node);
+}
+
+/* Bytes of the host's, or its end: UV_EOF, or an error. */
+static void take_from_host(struct flow *flow, ssize_t n)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    if (n > 0) {
+        b->unsent += (uint32_t)n;
+        flow->active_ms = instance_now(flow->instance);
+    } else if (n == UV_EOF) {
+        note_end(flow, FLOW_CLOSE_PEER_FIN);
+        stop_reading(flow);
+        release_chunks(b);
+        half_source_end(&b->down);
+    } else {
+        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+    }
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct flow *flow = flow_of((uv_handle_t *)stream);
     struct bridge *b = &flow->as.bridge;
 
     (void)buf;
-    if (n > 0) {
-        b->chunk_last->len += (uint32_t)n;
-        b->unsent += (uint32_t)n;
-        flow->active_ms = instance_now(flow->instance);
-        push_down(flow);
-    } else if (n == 0) {
+    if (n == 0) {
         release_chunks(b);
-    } else if (n == UV_ENOBUFS) {
-        stop_reading(flow);
-        if (!list_linked(&b->starved_node))
-            list_append(&flow->instance->starved, &b->starved_node);
-    } else if (n == UV_EOF) {
-        note_end(flow, FLOW_CLOSE_PEER_FIN);
-        stop_reading(flow);
-        release_chunks(b);
-        half_source_end(&b->down);
-        push_down(flow);
-    } else {
-        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+        return;
     }
+    if (n == UV_ENOBUFS) {
+        starve(flow);
+        return;
+    }
+    if (n > 0)
+        b->chunk_last->len += (uint32_t)n;
+    take_from_host(flow, n);
+    if (!flow->killed)
+        push_down(flow);
 }
 
 /*
@@ -240,22 +291,16 @@ static size_t queue_max(const struct flow *flow)
     return share > CHUNK_BYTES ? share : CHUNK_BYTES;
 }
 
-static void read_or_pause(struct flow *flow)
+static bool wants_bytes(const struct flow *flow)
 {
-    struct bridge *b = &flow->as.bridge;
-    bool want = b->down_started && b->down.state == HALF_OPEN && b->unsent == 0 &&
-                b->queued < queue_max(flow) && !list_linked(&b->starved_node);
+    const struct bridge *b = &flow->as.bridge;
 
-    if (!want) {
-        stop_reading(flow);
-    } else if (!b->reading) {
-        b->reading = uv_read_start(host_of(flow), on_alloc, on_read) == 0;
-        if (!b->reading)
-            flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
-    }
+    return b->down_started && b->down.state == HALF_OPEN && b->unsent == 0 && b->queued < queue_max(flow) &&
+           !list_linked(&b->starved_node) && tcp_conn_room(&flow->conn) >= READ_ROOM_MIN;
 }
 
-static void push_down(struct flow *flow)
+/* Give lwIP what it takes. */
+static void hand_over(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
 
@@ -279,13 +324,94 @@ static void push_down(struct flow *flow)
         if ((uint32_t)n < here)
             break;
     }
-    if (half_should_shut(&b->down, b->unsent)) {
-        tcp_conn_shutdown(&flow->conn);
-        half_sink_shut(&b->down);
-        finish_if_done(flow);
+}
+
+/*
+ * Read what there is room for, without asking the loop first. Return: as take_from_host() wants it; 0: nothing there, or the pool is
+ * full.
+ */
+static ssize_t read_at_once(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+    size_t room = tcp_conn_room(&flow->conn), total = 0;
+    struct buf *chunks[READ_CHUNKS_MAX];
+    struct iovec iov[READ_CHUNKS_MAX];
+    int count = 0;
+    ssize_t n, left;
+
+    while (count < READ_CHUNKS_MAX && total < room) {
+        struct buf *chunk = chunk_to_fill(flow);
+
+        if (!chunk)
+            break;
+        chunks[count] = chunk;
+        iov[count] = (struct iovec){.iov_base = chunk->data + chunk->len, .iov_len = chunk->cap - chunk->len};
+        total += iov[count++].iov_len;
+        chunk->len = chunk->cap; /* so that the next one is a new one */
+    }
+    n = count > 0 ? dial_readv(&flow->dial, iov, count) : -ENOBUFS;
+    left = n > 0 ? n : 0;
+    for (int i = 0; i < count; i++) {
+        size_t used = (size_t)left < iov[i].iov_len ? (size_t)left : iov[i].iov_len;
+
+        chunks[i]->len = chunks[i]->cap - (uint32_t)(iov[i].iov_len - used);
+        left -= (ssize_t)used;
+    }
+    drop_unused(b);
+    if (n == -ENOBUFS) {
+        starve(flow);
+        return 0;
+    }
+    if (n == 0)
+        return UV_EOF;
+    if (n == -EAGAIN) {
+        b->more = false;
+        return 0;
+    }
+    return n;
+}
+
+/*
+ * Who waits for whom: while the guest is the faster one, libuv tells when the host has bytes. While the host is, each ACK of the
+ * guest's makes room and the next bytes are read right then, with no word of the loop in between.
+ */
+static void read_or_pause(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    if (!wants_bytes(flow)) {
+        b->more = b->more || b->reading;
+        stop_reading(flow);
         return;
     }
+    for (int i = 0; i < READS_AT_ONCE && b->more && wants_bytes(flow); i++) {
+        ssize_t n = read_at_once(flow);
+
+        if (n == 0)
+            break;
+        take_from_host(flow, n);
+        if (flow->killed || b->down.state != HALF_OPEN)
+            return;
+        hand_over(flow);
+    }
+    if (b->reading || b->more || !wants_bytes(flow))
+        return;
+    b->reading = uv_read_start(host_of(flow), on_alloc, on_read) == 0;
+    if (!b->reading)
+        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+}
+
+static void push_down(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    hand_over(flow);
     read_or_pause(flow);
+    if (flow->killed || !half_should_shut(&b->down, b->unsent))
+        return;
+    tcp_conn_shutdown(&flow->conn);
+    half_sink_shut(&b->down);
+    finish_if_done(flow);
 }
 
 void bridge_start_down(struct flow *flow)
@@ -293,7 +419,7 @@ void bridge_start_down(struct flow *flow)
     if (flow->as.bridge.down_started)
         return;
     flow->as.bridge.down_started = true;
-    read_or_pause(flow);
+    push_down(flow);
 }
 
 void bridge_acked(struct flow *flow, size_t n)
@@ -342,6 +468,6 @@ void bridge_resume_starved(struct instance *in)
     while (!list_empty(&in->starved) && pool_left(&in->pool) >= 4 * POOL_BIG_BYTES) {
         struct list *node = list_take_first(&in->starved);
 
-        read_or_pause(LIST_ENTRY(node, struct flow, as.bridge.starved_node));
+        push_down(LIST_ENTRY(node, struct flow, as.bridge.starved_node));
     }
 }

@@ -78,7 +78,9 @@ struct bridge {
     uint32_t send_at;             /* offset in it */
     uint32_t unsent, queued;      /* bytes read and not given to TCP; given and not acknowledged */
     struct list starved_node;     /* on instance.starved: the pool was full */
-    bool reading, down_started;
+    bool reading;                 /* libuv tells when the host has bytes */
+    bool more;                    /* it has had more than we took: look by ourselves when there is room */
+    bool down_started;
 };
 
 struct udp_flow {

@@ -3,8 +3,8 @@
  *
  * The tables follow the IANA IPv4 and IPv6 Special-Purpose Address Registries. A block the
  * registries call globally reachable stays public, unless it leads to a service of the local
- * network (the anycast addresses within 192.0.0.0/24 and 2001:1::/48): those stay reserved with
- * the block around them.
+ * network (the anycast addresses within 192.0.0.0/24 and 2001:1::/48) or only tells an identity and
+ * no place (2001:20::/28, 2001:30::/28): those stay reserved with the block around them.
  */
 #include "policy/group.h"
 

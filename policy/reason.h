@@ -35,7 +35,6 @@
     X(PEEK_TIMEOUT, "peek.timeout")                                                                \
     X(QUIC_DENIED, "quic.denied")                                                                  \
     X(DNS_DENIED, "dns.denied")                                                                    \
-    X(DNS_TYPE, "dns.type")                                                                        \
     X(DNS_MALFORMED, "dns.malformed")                                                              \
     X(DNS_BYPASS, "dns.bypass")                                                                    \
     X(DNS_REBIND, "dns.rebind")                                                                    \
@@ -46,7 +45,6 @@
     X(LIMIT_DIALS, "limit.dials")                                                                  \
     X(LIMIT_DNS, "limit.dns")                                                                      \
     X(POLICY_REVOKED, "policy.revoked")                                                            \
-    X(POLICY_EXPIRED, "policy.expired")                                                            \
     X(DIAL_REFUSED, "dial.refused")                                                                \
     X(DIAL_UNREACHABLE, "dial.unreachable")                                                        \
     X(DIAL_TIMEOUT, "dial.timeout")                                                                \

@@ -110,6 +110,19 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
     return 0;
 }
 
+ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt)
+{
+    uv_os_fd_t fd;
+    ssize_t n;
+
+    if (uv_fileno((uv_handle_t *)&dial->tcp, &fd) < 0)
+        return -EBADF;
+    do
+        n = readv(fd, iov, iovcnt);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
 static void on_final_close(uv_handle_t *handle)
 {
     struct dial *dial = handle->data;

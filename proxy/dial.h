@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 #include <uv.h>
 
 #include "base/addr.h"
@@ -59,6 +61,13 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
  * nothing was open (@on_closed will not come).
  */
 bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial));
+
+/**
+ * Read from the connected stream at once, beside libuv: only while uv_read_start() is not in force.
+ *
+ * Return: bytes (> 0); 0 the peer sent FIN; -EAGAIN nothing there now; else -errno.
+ */
+ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt);
 
 /** Whether an error means that this process or host is out of something, rather than that the peer is not there. */
 bool dial_error_is_ours(int error);

@@ -131,7 +131,7 @@ static bool append_to(struct tcp_conn *conn, struct pbuf *before, struct pbuf *p
     return true;
 }
 
-/* Move @p's bytes into a buffer of their own, in @p's place behind @before (NULL: it is the first). Return: what stands there now. */
+/* Move @p's bytes into a buffer of their own, in @p's place behind @before (NULL: it is the first). Return: the new one. */
 static struct pbuf *repack(struct tcp_conn *conn, struct pbuf *before, struct pbuf *p)
 {
     struct buf *buf = pool_get(conn->guest->stack->pool,
@@ -158,7 +158,7 @@ static struct pbuf *repack(struct tcp_conn *conn, struct pbuf *before, struct pb
     return copy ? copy : p;
 }
 
-/* One segment may have released many that waited for it, so all that is held is looked at, but for what must not move. */
+/* One segment may release many that waited for it: all that is held is looked at, but for what must not move. */
 static void compact(struct tcp_conn *conn)
 {
     struct pbuf *before = NULL, *next;
@@ -216,8 +216,8 @@ static void tune(struct tcp_conn *conn)
     pcb->cwnd = 1u << 30; /* the link loses nothing: the guest's window is the only limit */
     pcb->ssthresh = 1u << 30;
     /*
-     * lwIP sizes segments by half the largest window it has seen and CHECKs that this never shrinks, but takes 0 for "no limit":
-     * a guest that opens with a window of 0 or 1 and says 2 later would abort us. One segment is the least.
+     * lwIP sizes segments by half the largest window it has seen and CHECKs that this never shrinks, but takes 0
+     * for "no limit": a guest that opens with a window of 0 or 1 and says 2 later would abort us.
      */
     pcb->snd_wnd_max = LWIP_MAX(pcb->snd_wnd_max, 2u * conn->gso_size);
     conn->tuned = true;
@@ -246,9 +246,10 @@ static void strip_payload(struct stack *stack, struct frame *f)
 /*
  * What lwIP would take from a live connection's segment and then stumble over.
  *
- * Options count in the SYN that opened the connection: a second one could still turn on scaling, and with it 4 MiB of window. The first
- * segment queued ahead of its turn is not trimmed to the window, and a FIN queued there is merged into others: either way lwIP later
- * CHECKs that the data fits the window. So what lies beyond the window is cut, and a FIN counts in its turn only.
+ * Options count in the SYN that opened the connection: a second one could still turn on scaling, and with it 4 MiB
+ * of window. The first segment queued ahead of its turn is not trimmed to the window, and a FIN queued there is
+ * merged into others: either way lwIP later CHECKs that the data fits the window. So what lies beyond the window is
+ * cut, and a FIN counts in its turn only.
  */
 static void defuse(const struct tcp_conn *conn, struct frame *f)
 {
@@ -401,7 +402,7 @@ static void answer_nobody(struct guest *guest, const struct addr *src, const str
 
 void tcp_stray_input(struct guest *guest, struct frame *f)
 {
-    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)f->l4_bytes, PBUF_REF); /* with the payload: the RST acknowledges it */
+    struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)f->l4_bytes, PBUF_REF); /* payload too: the RST tells its length */
 
     counter_bump(guest->stack->counters, COUNTER_TCP_STRAY);
     if (!p)

@@ -170,8 +170,9 @@ static void split_head(struct tcp_pcb *pcb, uint16_t split)
 }
 
 /*
- * The guest's window is open, but not as far as the segment that lwIP has cut already, which can be of 64 KiB: send what fits, as
- * long as it is @least bytes. lwIP would do so after seconds, and copy the rest into its small heap, where it has no room.
+ * The guest's window is open, but not as far as the segment that lwIP has cut already, which can be of 64 KiB: send
+ * what fits, as long as it is @least bytes. lwIP would do so after seconds, and copy the rest into its small heap,
+ * which has no room for it.
  */
 static void fit_window(struct tcp_conn *conn, uint32_t least)
 {
@@ -205,7 +206,7 @@ static void chain_all(struct stack *stack)
         /* lwIP would drop these with queued data after 2 * TCP_MSL; the flow's own deadline ends them instead. */
         if ((pcb->state == LAST_ACK || pcb->state == CLOSING) && (pcb->unacked || pcb->unsent))
             pcb->tmr = tcp_ticks;
-        /* A guest that acknowledges a probe of its closed window may leave this running without data, which lwIP CHECKs. */
+        /* A guest that acknowledges a probe of its closed window leaves this running without data: lwIP CHECKs. */
         if (!pcb->unsent)
             pcb->persist_backoff = 0;
         if (stack->slow_turn)

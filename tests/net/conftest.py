@@ -31,6 +31,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_sessionfinish(session):
+    if why_not() and not session.testsfailed:
+        session.exitstatus = 77  # what meson takes for "skipped"
+
+
 def pytest_report_header():
     return f"weir: {laboratory.WEIR}"
 

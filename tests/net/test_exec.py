@@ -131,41 +131,51 @@ def test_exec_usage_is_exit_2(world, arguments):
     assert done.returncode == 2 and done.stderr.strip()
 
 
-def start_trapped(world, script):
-    """A command in a process group of its own, as a terminal has it; it has said that it is ready."""
-    process = world.ns.popen(exec_argv(world, [], ["sh", "-c", script]), start_new_session=True,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "ready\n"
-    return process
+class Terminal:
+    """A command in the foreground of a terminal of its own; it has said that it is ready."""
+
+    def __init__(self, world, script):
+        self.keyboard, inside = os.openpty()
+        argv = ["setsid", "--ctty", *exec_argv(world, [], ["sh", "-c", script])]
+        self.process = world.ns.popen(argv, stdin=inside, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        os.close(inside)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def type(self, data):
+        os.write(self.keyboard, data)
+
+    def finish(self):
+        """The exit status, and what was said after "ready"."""
+        try:
+            out, err = self.process.communicate(timeout=10)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.keyboard)
+        assert not any(word in err for word in laboratory.SANITIZER_WORDS), err
+        return self.process.returncode, out
 
 
-def finish(process):
-    try:
-        out, err = process.communicate(timeout=10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise
-    assert not any(word in err for word in laboratory.SANITIZER_WORDS), err
-    return process.returncode, out
+TRAPPED = 'trap "echo caught; exit 7" INT TERM; echo ready; while :; do sleep 0.1; done'
 
 
-def test_exec_ctrl_c_reaches_the_command_and_its_status_is_told(world):
-    process = start_trapped(world, 'trap "echo caught; exit 7" INT; echo ready; while :; do sleep 0.1; done')
-    os.killpg(process.pid, signal.SIGINT)
-    assert finish(process) == (7, "caught\n")
+def test_exec_ctrl_c_reaches_the_command_once_and_its_status_is_told(world):
+    terminal = Terminal(world, TRAPPED)
+    terminal.type(b"\x03")
+    assert terminal.finish() == (7, "caught\n")
 
 
 def test_exec_ctrl_c_ends_a_command_that_does_not_catch_it(world):
-    process = start_trapped(world, "echo ready; exec sleep 1000")
-    os.killpg(process.pid, signal.SIGINT)
-    assert finish(process)[0] == 130
+    terminal = Terminal(world, "echo ready; exec sleep 1000")
+    terminal.type(b"\x03")
+    assert terminal.finish()[0] == 130
 
 
-def test_exec_sigterm_is_passed_on(world):
-    process = start_trapped(world, 'trap "exit 9" TERM; echo ready; while :; do sleep 0.1; done')
-    process.send_signal(signal.SIGTERM)
-    assert finish(process)[0] == 9
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_exec_a_signal_to_weir_is_passed_on(world, number):
+    terminal = Terminal(world, TRAPPED)
+    terminal.process.send_signal(number)
+    assert terminal.finish() == (7, "caught\n")
 
 
 def test_exec_leaves_no_process_behind(world):

@@ -1,6 +1,5 @@
 """Rules: what is allowed, what is not, and how a refusal looks from the guest and in the log."""
 import errno
-import socket
 import statistics
 import time
 

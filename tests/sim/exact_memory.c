@@ -1,7 +1,7 @@
 /*
- * lwIP's heap and the buffer pool with one malloc() a block, to be linked instead of stack/heap.c and base/pool.c: under ASan
- * every use after free, overrun and leak of a segment or a frame's buffer shows, which slabs and mappings hide. Bounds
- * and accounting are those of the originals.
+ * lwIP's heap and the buffer pool with one malloc() a block, to be linked instead of stack/heap.c and
+ * base/pool.c: under ASan every use after free, overrun and leak of a segment or a frame's buffer shows, which
+ * slabs and mappings hide. Bounds and accounting are those of the originals.
  */
 #include <errno.h>
 #include <stdlib.h>

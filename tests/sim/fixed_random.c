@@ -1,6 +1,6 @@
 /*
- * The stack's keyed hashes with a key that is the same in every run: a failing case fails again. Linked instead of
- * base/siphash.c, whose hash it keeps.
+ * The stack's keyed hashes with a key that is the same in every run: a failing case fails again. Linked
+ * instead of base/siphash.c, whose hash it keeps.
  */
 #include "base/siphash.h"
 

@@ -115,8 +115,8 @@ size_t sim_build_eth(struct sim *sim, const uint8_t dst_mac[static FRAME_MAC_BYT
     return ETH + len;
 }
 
-static void put_ip(uint8_t *ip, const struct addr *src, const struct addr *dst, uint8_t proto, size_t l4_bytes,
-                   uint16_t id, uint16_t fragment)
+static void put_ip(uint8_t *ip, const struct addr *src, const struct addr *dst, uint8_t proto,
+                   size_t l4_bytes, uint16_t id, uint16_t fragment)
 {
     memset(ip, 0, IP_HEADER);
     ip[0] = 0x45;
@@ -157,7 +157,8 @@ size_t sim_build_udp(const struct addr *src, uint16_t src_port, const struct add
     return l4_bytes;
 }
 
-size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out, struct frame_offload *out_offload)
+size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out,
+                     struct frame_offload *out_offload)
 {
     size_t header = TCP_HEADER + tcp->options_bytes, l4_bytes = header + tcp->payload_bytes;
     uint32_t pseudo = sim_pseudo(&tcp->src, &tcp->dst, FRAME_PROTO_TCP, l4_bytes);
@@ -266,7 +267,7 @@ static void read_options(struct sim_frame *f, const uint8_t *at, const uint8_t *
     }
 }
 
-/* A partial checksum holds the pseudo-header's sum (VIRTIO 1.2 section 5.1.6.2), a whole one comes to nothing. */
+/* A partial checksum holds the pseudo-header's sum (VIRTIO 1.2 section 5.1.6.2), a whole one gives zero. */
 static void check_checksum(const struct sim_frame *f, uint16_t field_at)
 {
     uint32_t pseudo = sim_pseudo(&f->src, &f->dst, f->proto, f->l4_bytes);

@@ -88,7 +88,8 @@ void peer_send(struct sim_peer *peer, uint8_t flags, uint32_t seq, const void *b
         tcp.gso_size = (uint16_t)(peer->sim->options.mtu - 40);
     sim_send_tcp(peer->sim, &tcp);
     if (peer->options.automatic && flags & FRAME_ACK) {
-        uint64_t edge = peer->received + ((uint64_t)tcp.window << (peer->options.wscale > 0 ? peer->options.wscale : 0));
+        int shift = peer->options.wscale > 0 ? peer->options.wscale : 0;
+        uint64_t edge = peer->received + ((uint64_t)tcp.window << shift);
 
         peer->edge = edge > peer->edge ? edge : peer->edge;
         peer->ack_due = false;
@@ -213,7 +214,8 @@ static void add_range(struct sim_peer *peer, uint64_t from, uint64_t to)
 
 static void take_data(struct sim_peer *peer, const struct sim_frame *f)
 {
-    uint64_t from = peer->received + (uint64_t)(int64_t)(int32_t)(f->seq - ack_number(peer) + (peer->fin_in ? 1 : 0));
+    uint32_t expected = peer->irs + 1 + (uint32_t)peer->received;
+    uint64_t from = peer->received + (uint64_t)(int64_t)(int32_t)(f->seq - expected);
     uint64_t to = from + f->payload_bytes;
     size_t on_wire = f->offload.gso_size > 0 ? f->offload.gso_size : f->payload_bytes;
 

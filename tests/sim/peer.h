@@ -1,9 +1,9 @@
 /*
  * The guest's end of a TCP connection.
  *
- * Scripted, it sends exactly what a case says (peer_send() and its short forms) and the case reads the answers with sim_take().
- * Automatic, it is a small correct TCP of its own, written from RFC 9293 and sharing no code with stack/: it acknowledges,
- * reassembles, keeps to windows, retransmits and closes.
+ * Scripted, it sends exactly what a case says (peer_send() and its short forms) and the case reads the answers
+ * with sim_take(). Automatic, it is a small correct TCP of its own, written from RFC 9293 and sharing no code
+ * with stack/: it acknowledges, reassembles, keeps to windows, retransmits and closes.
  */
 #ifndef WEIR_TESTS_SIM_PEER_H
 #define WEIR_TESTS_SIM_PEER_H
@@ -20,9 +20,9 @@ struct sim_peer_options {
     bool super_segments; /* send 64 KiB at a time, as a guest with TSO does */
 };
 
-#define PEER_DEFAULT                                                                                                   \
+#define PEER_DEFAULT \
     {.mss = 1460, .wscale = 7, .sack = true, .window = 256 * SIM_KIB, .dst_port = 80, .automatic = true}
-#define PEER_SCRIPTED                                                                                                  \
+#define PEER_SCRIPTED \
     {.mss = 1460, .wscale = 7, .sack = true, .window = 256 * SIM_KIB, .dst_port = 80, .automatic = false}
 
 struct peer_range {

@@ -342,7 +342,9 @@ static bool deliver_up(struct sim *sim)
     if (buf) {
         memcpy(buf->data, f->bytes, f->len);
         buf->len = (uint32_t)f->len;
+        sim->inside = true;
         guest_input(sim->guest, buf, &f->offload);
+        sim->inside = false;
     }
     free(f);
     return true;
@@ -409,8 +411,10 @@ void sim_turn(struct sim *sim)
 
         while (deliver_up(sim))
             moved = true;
+        sim->inside = true;
         maybe_tick(sim);
         stack_flush(sim->stack);
+        sim->inside = false;
         while (deliver_down(sim))
             moved = true;
         LIST_FOR_EACH(node, &sim->peers)
@@ -518,6 +522,8 @@ void sim_stop(struct sim *sim)
 {
     if (!sim)
         return;
+    if (sim->inside) /* the case failed in a callback and never came back: the stack cannot be taken down */
+        fail_msg("failed inside the stack: all that follows in this program fails too");
     for (uint32_t i = 0; i < sim->flow_count; i++)
         tcp_conn_abort(&sim->flows[i].conn);
     guest_free(sim->guest);

@@ -1,11 +1,13 @@
 /*
- * A simulated link: the real stack/ between a scripted guest and a scripted host side, on a clock that only moves when told.
+ * A simulated link: the real stack/ between a scripted guest and a scripted host side, on a clock that only
+ * moves when told.
  *
- *     guest (struct sim_peer: TCP byte by byte, or automatic)  ⇄  wires with faults  ⇄  stack/  ⇄  struct sim_flow: an application
+ *     guest: struct sim_peer (peer.h)  ⇄  wires with faults  ⇄  stack/  ⇄  struct sim_flow: an application
  *
- * A case starts a sim, connects peers, says what the application does, lets time pass and looks at both ends. Streams carry a
- * pattern, so that every byte is compared where it arrives. Every frame the stack sends is checked against the rules of
- * the wire (lengths, checksums, offloads, MTU) before anybody looks at it. Same seed, same run.
+ * A case starts a sim, connects peers, says what the application does, lets time pass and looks at both ends.
+ * Streams carry a pattern, so that every byte is compared where it arrives. Every frame the stack sends is
+ * checked against the rules of the wire (lengths, checksums, offloads, MTU) before anybody looks at it. Same
+ * seed, same run.
  */
 #ifndef WEIR_TESTS_SIM_H
 #define WEIR_TESTS_SIM_H
@@ -142,6 +144,7 @@ struct sim {
     struct stack *stack;
     struct guest *guest;
     uint64_t now_ms, tick_at_ms;
+    bool inside;               /* a call into the stack has not returned */
     uint64_t random;           /* state of sim_random() */
 
     struct sim_faults up, down;  /* guest to stack, stack to guest */
@@ -174,7 +177,7 @@ int sim_setup(void **state);
 int sim_teardown(void **state);
 
 struct sim *sim_start(const struct sim_options *options);
-void sim_stop(struct sim *sim); /* CHECKs that no buffer and no lwIP block is left */
+void sim_stop(struct sim *sim); /* CHECKs that no buffer and no block of lwIP's heap is left */
 
 /** Pseudo-random number below @bound. */
 uint32_t sim_random(struct sim *sim, uint32_t bound);
@@ -232,7 +235,8 @@ uint64_t sim_compare(const uint8_t *bytes, size_t n, uint64_t at);
 struct sim_frame *sim_read_frame(const struct sim *sim, const struct wire_frame *frame);
 
 /** Build a frame at @out (FRAME_BYTES_MAX of room). Return: its length. */
-size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out, struct frame_offload *out_offload);
+size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out,
+                     struct frame_offload *out_offload);
 size_t sim_build_ip(struct sim *sim, const struct addr *src, const struct addr *dst, uint8_t proto,
                     const void *l4, size_t len, uint8_t *out);
 size_t sim_build_eth(struct sim *sim, const uint8_t dst_mac[static FRAME_MAC_BYTES], uint16_t ethertype,

@@ -1,6 +1,6 @@
 /*
- * A hostile guest, A13: mutated frames of a real session, and segments made to hit what lwIP asserts, while an application reads,
- * writes, closes and aborts. Nothing may reach a CHECK, and memory stays below its ceilings.
+ * A hostile guest, A13: mutated frames of a real session, and segments made to hit what lwIP asserts, while an
+ * application reads, writes, closes and aborts. Nothing may reach a CHECK, and memory stays below its ceilings.
  *
  * WEIR_FUZZ_FRAMES and WEIR_FUZZ_SEED run more and other frames than the 100,000 of the suite.
  */
@@ -50,8 +50,9 @@ static void record_session(void)
     static const struct sim_options options = {.csum_offload = true, .tso = true, .seed = 91};
     static const uint8_t arp[28] = {0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2, 192, 168, 127, 2,
                                     0, 0, 0, 0, 0, 0, 192, 168, 127, 1};
-    static const uint8_t ping[16] = {8, 0, 0xf7, 0xff}, dhcp[300] = {1, 1, 6, [28] = 2, [33] = 2, [236] = 99, 130, 83, 99,
-                                                                     53, 1, 1, 55, 3, 1, 3, 6, 57, 2, 2, 64, 255};
+    static const uint8_t ping[16] = {8, 0, 0xf7, 0xff};
+    static const uint8_t dhcp[300] = {1,  1,   6,  [28] = 2, [33] = 2, [236] = 99, 130, 83, 99, 53, 1,
+                                      1,  55,  3,  1,        3,        6,          57,  2,  2,  64, 255};
     struct sim_peer_options super = PEER_DEFAULT, plain = PEER_DEFAULT;
     struct sim *sim = sim_start(&options);
     struct sim_peer *a, *b;
@@ -60,7 +61,8 @@ static void record_session(void)
     sim->on_input = record;
     sim->app = SIM_ECHO;
     sim_send(sim, frame, sim_build_eth(sim, sim_gateway_mac, 0x0806, arp, sizeof(arp), frame), NULL);
-    sim_send(sim, frame, sim_build_ip(sim, &sim_guest4, &sim_gateway4, FRAME_PROTO_ICMP, ping, sizeof(ping), frame), NULL);
+    sim_send(sim, frame,
+             sim_build_ip(sim, &sim_guest4, &sim_gateway4, FRAME_PROTO_ICMP, ping, sizeof(ping), frame), NULL);
     sim_send_udp(sim, &sim_guest4, 68, &sim_gateway4, 67, dhcp, sizeof(dhcp));
     sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, sim_pattern(0), 100);
     sim_send_fragment(sim, &sim_server4, FRAME_PROTO_UDP, 7, sim_pattern(0), 0, 800, true);
@@ -82,7 +84,7 @@ static uint32_t pick(struct sim *sim, const uint32_t *values, size_t n)
     return values[sim_random(sim, (uint32_t)n)];
 }
 
-#define PICK(sim, ...)                                                                                                 \
+#define PICK(sim, ...)                                                                                \
     pick(sim, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 static void mend_ip_checksum(uint8_t *frame, size_t len)
@@ -151,12 +153,14 @@ static void send_segment(struct sim *sim, struct sim_peer *peer)
         .dst = sim_server4,
         .src_port = peer->port,
         .dst_port = 80,
-        .seq = peer->seq + PICK(sim, 0, 0, 0, 0, 1, 2, 100, 1460, 60000, 65000, 65534, 65535, 65536, (uint32_t)-1,
-                                (uint32_t)-100, (uint32_t)-65000) + (sim_random(sim, 4) ? 0 : sim_random(sim, 3000)),
+        .seq = peer->seq + (sim_random(sim, 4) ? 0 : sim_random(sim, 3000)) +
+               PICK(sim, 0, 0, 0, 0, 1, 2, 100, 1460, 60000, 65000, 65534, 65535, 65536, (uint32_t)-1,
+                    (uint32_t)-100, (uint32_t)-65000),
         .ack = peer->ack + PICK(sim, 0, 0, 0, 1, (uint32_t)-1, (uint32_t)-1460, (uint32_t)-60000, 100000) -
                (sim_random(sim, 4) ? 0 : sim_random(sim, 5000)),
-        .flags = (uint8_t)PICK(sim, FRAME_ACK, FRAME_ACK, FRAME_ACK, FRAME_ACK | FRAME_PSH, FRAME_ACK | FRAME_FIN, 0,
-                               FRAME_SYN, FRAME_SYN | FRAME_ACK, FRAME_FIN, FRAME_ACK | FRAME_SYN | FRAME_PSH),
+        .flags = (uint8_t)PICK(sim, FRAME_ACK, FRAME_ACK, FRAME_ACK, FRAME_ACK | FRAME_PSH,
+                               FRAME_ACK | FRAME_FIN, 0, FRAME_SYN, FRAME_SYN | FRAME_ACK, FRAME_FIN,
+                               FRAME_ACK | FRAME_SYN | FRAME_PSH),
         .window = (uint16_t)PICK(sim, 0, 0, 1, 2, 7, 100, 511, 512, 1460, 65535),
         .payload = sim_pattern(0),
         .payload_bytes = PICK(sim, 0, 0, 0, 1, 1, 2, 100, 1460, 5535, 30000, 65000, 65400),
@@ -204,7 +208,7 @@ static void look_at_answers(struct sim *sim, struct sim_peer **peers)
         for (int i = 0; i < PEERS; i++)
             if (f->proto == FRAME_PROTO_TCP && f->dst_port == peers[i]->port) {
                 peers[i]->seq = f->ack;
-                peers[i]->ack = f->seq + (uint32_t)f->payload_bytes + (f->flags & (FRAME_SYN | FRAME_FIN) ? 1 : 0);
+                peers[i]->ack = f->seq + (uint32_t)f->payload_bytes + !!(f->flags & (FRAME_SYN | FRAME_FIN));
             }
 }
 
@@ -247,7 +251,12 @@ static void act_on_host_side(struct sim *sim, struct sim_flow *flow)
 static void run_round(uint64_t seed, unsigned frames)
 {
     struct sim_options options = {
-        .pool_bytes = POOL_BYTES, .csum_offload = true, .tso = seed & 1, .flows_max = FLOWS_MAX, .seed = seed};
+        .pool_bytes = POOL_BYTES,
+        .csum_offload = true,
+        .tso = seed & 1,
+        .flows_max = FLOWS_MAX,
+        .seed = seed,
+    };
     struct sim *sim = sim_start(&options);
     struct sim_peer *peers[PEERS];
 

@@ -119,7 +119,8 @@ static void test_a05_spoofed_sources(void **state)
     struct sim *sim = *state;
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct sim_tcp syn = {.src = cases[i].src, .dst = sim_server4, .src_port = 1000, .dst_port = 80, .flags = FRAME_SYN};
+        struct sim_tcp syn = {
+            .src = cases[i].src, .dst = sim_server4, .src_port = 1000, .dst_port = 80, .flags = FRAME_SYN};
 
         sim_send_udp(sim, &cases[i].src, 1000, &sim_server4, 53, "x", 1);
         sim_send_tcp(sim, &syn);
@@ -297,7 +298,8 @@ static void test_group_destinations(void **state)
     struct sim *sim = *state;
 
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-        struct sim_tcp syn = {.src = sim_guest4, .dst = groups[i], .src_port = 1, .dst_port = 80, .flags = FRAME_SYN};
+        struct sim_tcp syn = {
+            .src = sim_guest4, .dst = groups[i], .src_port = 1, .dst_port = 80, .flags = FRAME_SYN};
 
         sim_send_udp(sim, &sim_guest4, 1000, &groups[i], 1900, "x", 1);
         send_ping(sim, &groups[i], 8);
@@ -319,11 +321,13 @@ static void test_guest_reset(void **state)
     sim_send_fragment(sim, &sim_server4, FRAME_PROTO_UDP, 1, sim_pattern(0), 0, 800, true);
     sim_turn(sim);
     assert_true(sim->pool.bytes_used > 0);
+    sim_drain(sim);
     guest_reset(sim->guest, &wire);
     assert_int_equal(sim->pool.bytes_used, 0);
     assert_false(sim->guest->mac_known);
-    assert_int_equal(stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 1000, "x", 1), 0);
-    sim_drain(sim);
+    (void)stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 1000, "x", 1);
+    sim_turn(sim);
+    assert_null(sim_take(sim)); /* nobody is known to be there */
     memcpy(sim->guest_mac, other_mac, FRAME_MAC_BYTES);
     send_arp(sim, &sim_guest4, &sim_gateway4);
     assert_memory_equal(sim_take(sim)->bytes, other_mac, FRAME_MAC_BYTES);

@@ -339,7 +339,8 @@ static void test_window_grows(void **state)
     } cases[] = {
         {"one flow gets 4 MiB", 64 * SIM_MIB, TCP_WINDOW_MAX, 1, 3 * SIM_MIB, TCP_WINDOW_MAX},
         {"its ceiling is kept to", 64 * SIM_MIB, 256 * SIM_KIB, 1, 200 * SIM_KIB, 256 * SIM_KIB},
-        {"all growth fits half the pool", 8 * SIM_MIB, TCP_WINDOW_MAX, 4, 2 * SIM_MIB, 4 * SIM_MIB + 4 * TCP_WINDOW_FIRST},
+        {"all growth fits half the pool", 8 * SIM_MIB, TCP_WINDOW_MAX, 4, 2 * SIM_MIB,
+         4 * SIM_MIB + 4 * TCP_WINDOW_FIRST},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -417,7 +418,7 @@ static void test_large_consume(void **state)
     assert_int_equal(peer->flow->bad_bytes, 0);
 }
 
-/* First windows are promised to everybody: when the pool cannot keep it, payload is lost before lwIP sees it, and comes again. */
+/* First windows are promised to everybody: what the pool cannot keep is lost before lwIP sees it, and comes again. */
 static void test_pool_full(void **state)
 {
     enum { FLOWS = 40 };

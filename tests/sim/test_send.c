@@ -44,7 +44,8 @@ static void test_fin_behind_unsent_data(void **state)
         sim_run(sim, 3000);
         assert_false(peer->fin_seen);
         for (int step = 0; step < 200 && !peer->fin_in; step++) {
-            peer->buffered -= peer->buffered < 7000 ? peer->buffered : 7000; /* a window smaller than a super-segment */
+            /* A window smaller than a super-segment. */
+            peer->buffered -= peer->buffered < 7000 ? peer->buffered : 7000;
             peer->ack_due = true;
             sim_run(sim, 2000);
         }

@@ -26,7 +26,7 @@ static struct rule rule_of(const char *text)
 static const struct {
     const char *why, *first, *second;
     bool covers;
-} shadowing[] = {
+} pairs[] = {
     /* names */
     {"the same", "allow a.example", "allow a.example", true},
     {"a name below a suffix", "allow .a.example", "allow x.a.example", true},
@@ -89,12 +89,12 @@ static void test_shadowing(void **state)
     static const struct group_table groups;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(shadowing); i++) {
-        struct rule first = rule_of(shadowing[i].first), second = rule_of(shadowing[i].second);
+    for (size_t i = 0; i < ARRAY_SIZE(pairs); i++) {
+        struct rule first = rule_of(pairs[i].first), second = rule_of(pairs[i].second);
 
-        if (lint_covers(&first, &second, &groups) != shadowing[i].covers)
-            fail_msg("%s: '%s' %s '%s'", shadowing[i].why, shadowing[i].first, shadowing[i].covers ? "does not cover" : "covers",
-                     shadowing[i].second);
+        if (lint_covers(&first, &second, &groups) != pairs[i].covers)
+            fail_msg("%s: '%s' %s '%s'", pairs[i].why, pairs[i].first, pairs[i].covers ? "does not cover" : "covers",
+                     pairs[i].second);
     }
 }
 

@@ -13,7 +13,7 @@
 
 #include "tests/unit/policy_setup.h"
 
-enum { POLICIES = 2000, FLOWS = 60, RULES_MAX = 6 };
+enum { POLICIES = 1000, FLOWS = 60, RULES_MAX = 6 };
 
 static const char *const names[] = {"ok.example", "a.ok.example", "b.ok.example", "evil.example", "third.test"};
 static const char *const addrs[] = {"203.0.113.10", "198.51.100.66", "10.9.9.9", "169.254.169.254", "192.168.127.254",
