@@ -289,7 +289,7 @@ static bool starts_connection(const struct frame *f)
     return (f->tcp_flags & (FRAME_SYN | FRAME_ACK | FRAME_RST | FRAME_FIN)) == FRAME_SYN;
 }
 
-/* The guest reuses a port whose last connection only waits for its end (DECISIONS: a new flow, not a stray SYN). */
+/* The guest may reuse a port whose last connection only waits for its end: a new flow, not a stray SYN. */
 static bool is_over(const struct flow *flow)
 {
     return tcp_conn_time_wait(&flow->conn) || tcp_conn_closing(&flow->conn);

@@ -274,7 +274,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     if (n > 0)
         b->chunk_last->len += (uint32_t)n;
-    take_from_host(flow, n);
+    take_from_host(flow, n == UV_EOF ? dial_end(&flow->dial) : n);
     if (!flow->killed)
         push_down(flow);
 }

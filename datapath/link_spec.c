@@ -22,17 +22,23 @@ static int take_text(const char *value, char *out, size_t cap, const char *key,
     return 0;
 }
 
+static int hex_digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 static int parse_mac(const char *text, uint8_t out_mac[static FRAME_MAC_BYTES])
 {
-    unsigned b[FRAME_MAC_BYTES];
-    int end = 0;
-
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 ||
-        end != 17 || text[17] != '\0' || b[0] & 1)
+    if (strlen(text) != 3 * FRAME_MAC_BYTES - 1)
         return -EINVAL;
-    for (int i = 0; i < FRAME_MAC_BYTES; i++)
-        out_mac[i] = (uint8_t)b[i];
-    return 0;
+    for (int i = 0; i < FRAME_MAC_BYTES; i++) {
+        int high = hex_digit(text[3 * i]), low = hex_digit(text[3 * i + 1]);
+
+        if (high < 0 || low < 0 || (i < FRAME_MAC_BYTES - 1 && text[3 * i + 2] != ':'))
+            return -EINVAL;
+        out_mac[i] = (uint8_t)(high << 4 | low);
+    }
+    return out_mac[0] & 1 ? -EINVAL : 0;
 }
 
 static int take_option(struct link_spec *spec, const char *key, const char *value,

@@ -21,7 +21,7 @@ enum { VNET_HEADER_BYTES = 12, TAP_RING_FRAMES = 8192 };
 
 static int fail(char error[static LINK_ERROR_MAX], const char *what, const char *device, const char *hint)
 {
-    int err = errno > 0 ? errno : EIO;
+    int err = errno;
 
     (void)snprintf(error, LINK_ERROR_MAX, "%s '%s': %s%s%s", what, device, strerror(err),
                    hint ? "; " : "", hint ? hint : "");
@@ -171,8 +171,15 @@ int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct ta
     int s[2], status;
     pid_t pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) < 0 || (pid = fork()) < 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) < 0)
         return fail(error, "cannot start the helper for TAP", device, NULL);
+    pid = fork();
+    if (pid < 0) {
+        answer.result = fail(error, "cannot start the helper for TAP", device, NULL);
+        (void)close(s[0]);
+        (void)close(s[1]);
+        return answer.result;
+    }
     if (pid == 0) {
         answer.result = enter_netns(netns, answer.error);
         if (answer.result == 0)

@@ -183,10 +183,12 @@ static int negative_read(const struct message *m, struct gather *g)
 
         if (dns_record_read(m->bytes, &c, &record) < 0)
             return -EBADMSG;
-        if (record.type != DNS_TYPE_SOA || record.klass != DNS_CLASS_IN || !dns_name_within(&g->name, &record.owner))
+        if (record.type != DNS_TYPE_SOA || record.klass != DNS_CLASS_IN ||
+            !dns_name_within(&g->name, &record.owner))
             continue;
-        if (dns_name_read(m->bytes, &record.rdata, &name) < 0 || dns_name_read(m->bytes, &record.rdata, &name) < 0 ||
-            !cursor_skip(&record.rdata, 16) || !cursor_u32(&record.rdata, &minimum) || cursor_left(&record.rdata) > 0)
+        if (dns_name_read(m->bytes, &record.rdata, &name) < 0 ||
+            dns_name_read(m->bytes, &record.rdata, &name) < 0 || !cursor_skip(&record.rdata, 16) ||
+            !cursor_u32(&record.rdata, &minimum) || cursor_left(&record.rdata) > 0)
             return -EBADMSG;
         ttl_take(g, record.ttl);
         ttl_take(g, minimum);
@@ -217,7 +219,8 @@ static int opt_read(const struct message *m, struct gather *g)
     return 0;
 }
 
-static bool is_question(struct cursor *c, const struct dns_header *header, const struct dns_name *name, uint16_t type)
+static bool is_question(struct cursor *c, const struct dns_header *header, const struct dns_name *name,
+                        uint16_t type)
 {
     struct dns_name qname;
     uint16_t qtype, klass;

@@ -29,8 +29,8 @@ static bool opt_read(const uint8_t *message, struct cursor *c, struct dns_query 
     struct dns_record opt;
 
     /* The owner is the root, written out: nothing in a query is compressed. */
-    if (cursor_left(c) == 0 || c->at[0] != 0 || dns_record_read(message, c, &opt) < 0 || opt.type != DNS_TYPE_OPT ||
-        !options_fit(opt.rdata))
+    if (cursor_left(c) == 0 || c->at[0] != 0 || dns_record_read(message, c, &opt) < 0 ||
+        opt.type != DNS_TYPE_OPT || !options_fit(opt.rdata))
         return false;
     q->edns = true;
     q->dnssec_ok = (opt.ttl & DNS_OPT_DO) != 0;

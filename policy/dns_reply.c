@@ -28,7 +28,7 @@ struct reply {
     bool truncated;
 };
 
-/* Room for one more record of @bytes, or NULL and the message is truncated: what follows is left out as well. */
+/* Whether one more record of @bytes fits; once one did not, TC is set and what follows is left out as well. */
 static bool has_room(struct reply *r, size_t bytes)
 {
     if (r->truncated || r->w.cap - r->w.len < bytes + r->tail_bytes)
@@ -36,7 +36,8 @@ static bool has_room(struct reply *r, size_t bytes)
     return !r->truncated;
 }
 
-static void record_head(struct reply *r, uint16_t owner_pointer, uint16_t type, uint32_t ttl_s, size_t rdata_bytes)
+static void record_head(struct reply *r, uint16_t owner_pointer, uint16_t type, uint32_t ttl_s,
+                        size_t rdata_bytes)
 {
     if (owner_pointer > 0)
         writer_u16(&r->w, owner_pointer);
@@ -143,7 +144,8 @@ int dns_reply_write(uint8_t *out, size_t cap, size_t max, const struct dns_query
                     const struct dns_reply *reply)
 {
     struct reply r = {.w = writer_of(out, cap < max ? cap : max)};
-    uint16_t flags = DNS_FLAG_QR | DNS_FLAG_RA | (query->flags & (DNS_FLAG_OPCODE | DNS_FLAG_RD | DNS_FLAG_CD));
+    uint16_t flags =
+        DNS_FLAG_QR | DNS_FLAG_RA | (query->flags & (DNS_FLAG_OPCODE | DNS_FLAG_RD | DNS_FLAG_CD));
     uint16_t answers, authorities;
     long len;
 

@@ -86,8 +86,8 @@ int dns_record_read(const uint8_t *message, struct cursor *c, struct dns_record 
     uint16_t rdata_len;
 
     if (dns_name_read(message, c, &out_record->owner) < 0 || !cursor_u16(c, &out_record->type) ||
-        !cursor_u16(c, &out_record->klass) || !cursor_u32(c, &out_record->ttl) || !cursor_u16(c, &rdata_len) ||
-        !cursor_sub(c, rdata_len, &out_record->rdata))
+        !cursor_u16(c, &out_record->klass) || !cursor_u32(c, &out_record->ttl) ||
+        !cursor_u16(c, &rdata_len) || !cursor_sub(c, rdata_len, &out_record->rdata))
         return -EBADMSG;
     return 0;
 }

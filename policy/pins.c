@@ -196,7 +196,9 @@ static struct pin *pin_add(struct pins *pins, struct pin_name *name, const struc
 
 int pins_add(struct pins *pins, const char *name, const struct addr *addr, uint32_t ttl_s, uint64_t now_ms)
 {
-    uint64_t lasts_s = ttl_s < PINS_TTL_FLOOR_S ? PINS_TTL_FLOOR_S : ttl_s < PINS_TTL_CAP_S ? ttl_s : PINS_TTL_CAP_S;
+    uint64_t lasts_s = ttl_s < PINS_TTL_FLOOR_S ? PINS_TTL_FLOOR_S
+                       : ttl_s < PINS_TTL_CAP_S ? ttl_s
+                                                : PINS_TTL_CAP_S;
     uint64_t until_ms = now_ms + (lasts_s + PINS_GRACE_S) * 1000;
     struct pin_name *n = name_find(pins, name);
     struct pin *pin;
@@ -226,8 +228,8 @@ bool pins_has(const struct pins *pins, const char *name, const struct addr *addr
     return pin && now_ms < pin->until_ms;
 }
 
-size_t pins_names_of(const struct pins *pins, const struct addr *addr, uint64_t now_ms, const char **out_names,
-                     size_t max)
+size_t pins_names_of(const struct pins *pins, const struct addr *addr, uint64_t now_ms,
+                     const char **out_names, size_t max)
 {
     const struct pin *pin = pins->by_addr[addr_bucket(pins, addr)];
     size_t count = 0;

@@ -123,6 +123,17 @@ ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt)
     return n < 0 ? -errno : n;
 }
 
+int dial_end(struct dial *dial)
+{
+    int err = 0;
+    socklen_t len = sizeof(err);
+    uv_os_fd_t fd;
+
+    if (uv_fileno((uv_handle_t *)&dial->tcp, &fd) == 0)
+        (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len); /* cannot fail on a socket */
+    return err > 0 ? -err : UV_EOF;
+}
+
 static void on_final_close(uv_handle_t *handle)
 {
     struct dial *dial = handle->data;

@@ -69,6 +69,14 @@ bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *di
  */
 ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt);
 
+/**
+ * How the stream of which libuv said UV_EOF has really ended: on POLLHUP behind a short read it says so without looking, also when
+ * the peer sent RST.
+ *
+ * Return: UV_EOF, or the negative errno of a reset.
+ */
+int dial_end(struct dial *dial);
+
 /** Whether an error means that this process or host is out of something, rather than that the peer is not there. */
 bool dial_error_is_ours(int error);
 

@@ -20,7 +20,7 @@ enum {
     FRAME_ETH_BYTES = 14,
     FRAME_IP_BYTES_MAX = 65535,
     FRAME_BYTES_MAX = FRAME_ETH_BYTES + FRAME_IP_BYTES_MAX,
-    FRAME_TCP_MSS_MIN = 88, /* a smaller MSS option counts as this (DESIGN: tiny segments are an attack) */
+    FRAME_TCP_MSS_MIN = 88, /* a smaller MSS option counts as this: tiny segments are an attack */
 };
 
 /* What the channel said about the frame (virtio-net header, VIRTIO 1.2 section 5.1.6). */
