@@ -81,6 +81,7 @@ static void write_mss(struct guest *guest, struct packet *pk)
     }
 }
 
+/* Return: ERR_BUF when the wire is full. */
 static err_t send_chain(struct guest *guest, struct pbuf *p, uint16_t ethertype,
                         const struct frame_offload *offload, bool keep)
 {
@@ -104,7 +105,7 @@ static err_t send_chain(struct guest *guest, struct pbuf *p, uint16_t ethertype,
     err = guest_send(guest, ethertype, &frame);
     buf_unref(flat);
     /* A frame the wire will never take (no guest, link down) is lost like on any network. */
-    return err == -EAGAIN && keep ? ERR_BUF : ERR_OK;
+    return err == -EAGAIN ? ERR_BUF : ERR_OK; /* lwIP keeps segments, and remembers that it owes an ACK */
 }
 
 /* The connection a segment belongs to: lwIP points the netif's hint into the pcb while it sends. */

@@ -122,6 +122,7 @@ static void unhook(struct tcp_conn *conn)
     list_unlink(&conn->timer_node);
     list_unlink(&conn->blocked_node);
     tcp_window_release(conn);
+    conn->guest = NULL; /* which may be gone before the caller's storage is */
 }
 
 void tcp_conn_abort(struct tcp_conn *conn)

@@ -102,9 +102,11 @@ void tcp_leave(struct tcp_conn *conn)
     tcp_tw_pcbs = NULL;
     if (before && !conn->pcb)
         tcp_record_gone(conn, TCP_GONE_CLOSED);
+    if (conn->time_wait)
+        tcp_window_release(conn); /* nothing more will be received */
     list_set(&stack->timers, &conn->timer_node, needs_timer(conn));
     list_set(&stack->blocked, &conn->blocked_node,
-             conn->pcb && !conn->time_wait && conn->pcb->flags & TF_NAGLEMEMERR);
+             conn->pcb && !conn->time_wait && conn->pcb->flags & (TF_NAGLEMEMERR | TF_ACK_NOW));
 }
 
 bool stack_wants_tick(const struct stack *stack)

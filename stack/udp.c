@@ -68,9 +68,12 @@ int stack_send_datagram(struct stack *stack, struct guest *guest, const struct a
         counter_bump(stack->counters, COUNTER_UDP_TOO_BIG);
         return -EMSGSIZE;
     }
+    CHECK(src_port != 0); /* lwIP would bind the pcb to a port of its own */
     p = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_ROM);
-    if (!p)
+    if (!p) {
+        counter_bump(stack->counters, COUNTER_TCP_NO_MEMORY);
         return -ENOMEM;
+    }
     ((struct pbuf_rom *)p)->payload = bytes;
     ip_addr_from(&from, src);
     ip_addr_from(&to, dst);

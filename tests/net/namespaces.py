@@ -1,4 +1,4 @@
-"""Network namespaces that live as long as a descriptor of this process: nothing to clean up, no names to collide."""
+"""Network namespaces that live as long as a descriptor of this process: nothing to clean up, no names."""
 import contextlib
 import ctypes
 import fcntl

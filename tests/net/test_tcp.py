@@ -226,7 +226,7 @@ def test_b10_a_server_that_resets_is_never_a_fin(lab, link, count):
 
 
 def test_b10_a_reset_right_behind_the_bytes(lab):
-    """Last bytes and RST may reach weir in one turn of its loop; even so the guest sees no FIN. Hence several tries."""
+    """Last bytes and RST may reach weir in one turn of its loop; even so the guest sees no FIN. Hence the tries."""
     def script(conn):
         conn.recv(1)
         pattern.send(conn, MIB)

@@ -19,8 +19,8 @@ def wait_until(predicate, timeout=5.0, what="the condition"):
 
 @contextlib.contextmanager
 def undisturbed(*pids):
-    """What is measured in the block is not how busy the machine is: this thread, threads and processes it starts, and
-    the processes named run before ordinary ones. Without the right to do that, it is measured as it comes."""
+    """Measure something else than how busy the machine is: this thread, what it starts, and the processes named run
+    before ordinary ones in the block. Without the right to do that, it is measured as it comes."""
     changed = []
     try:
         for pid in (0, *pids):

@@ -65,7 +65,7 @@ static void test_zeroed(void **state)
     for (int i = 0; i < 200; i++)
         assert_int_equal(p[i], 0);
     heap_free(p);
-    assert_null(heap_calloc(SIZE_MAX / 2, 4)); /* the product overflows */
+    assert_null(heap_calloc(SIZE_MAX / 8 + 2, 8)); /* the product overflows to 8 */
     assert_null(heap_calloc(HEAP_CLASS_BYTES_MAX, 2));
 }
 

@@ -26,7 +26,7 @@ static const struct {
     {"tabs and more blanks", "nameserver\t \t192.0.2.1  \n", "192.0.2.1"},
     {"carriage returns", "nameserver 192.0.2.1\r\nnameserver 192.0.2.2\r\n", "192.0.2.1 192.0.2.2"},
     {"the keyword starts the line (resolv.conf(5))", " nameserver 192.0.2.1\n", ""},
-    {"another word that begins like it", "nameservers 192.0.2.1\n", ""},
+    {"another word that begins like it", "nameservers 192.0.2.1\nnameserver192.0.2.1\n", ""},
     {"the keyword alone", "nameserver\nnameserver \n", ""},
     {"upper case is another word", "NAMESERVER 192.0.2.1\n", ""},
     {"a scope cannot be read", "nameserver fe80::1%eth0\nnameserver 192.0.2.1\n", "192.0.2.1"},
