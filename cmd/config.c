@@ -167,13 +167,21 @@ static void print_groups(const struct config *c, FILE *out)
     }
 }
 
+static void print_time_or_never(const char *key, uint32_t ms, FILE *out)
+{
+    (void)fprintf(out, "  %s: %" PRIu32 "%s\n", key, ms, ms == 0 ? "" : "ms");
+}
+
 static void print_limits(const struct instance_limits *l, FILE *out)
 {
     (void)fprintf(out, "limits:\n  flows: %" PRIu32 "\n  half_open: %" PRIu32 "\n  dials: %" PRIu32 "\n",
                   l->flows, l->half_open, l->dials);
     (void)fprintf(out, "  buffers: %" PRIu64 "B\n  flow_buffer: %" PRIu32 "B\n", l->buffers, l->flow_buffer);
-    (void)fprintf(out, "  dial_timeout: %" PRIu32 "ms\n  idle: %" PRIu32 "%s\n  udp_idle: %" PRIu32 "ms\n",
-                  l->dial_timeout_ms, l->idle_ms, l->idle_ms == 0 ? "" : "ms", l->udp_idle_ms);
+    (void)fprintf(out, "  dial_timeout: %" PRIu32 "ms\n  guest_timeout: %" PRIu32 "ms\n  udp_idle: %" PRIu32 "ms\n",
+                  l->dial_timeout_ms, l->guest_timeout_ms, l->udp_idle_ms);
+    print_time_or_never("idle", l->idle_ms, out);
+    print_time_or_never("lifetime", l->lifetime_ms, out);
+    print_time_or_never("keepalive", l->keepalive_ms, out);
 }
 
 void config_print(const struct config *c, FILE *out)

@@ -85,6 +85,9 @@ static const struct key limit_keys[] = {
     NUMBER("flow_buffer", KEY_BYTES, flow_buffer, 64u << 10, 4u << 20),
     NUMBER("dial_timeout", KEY_TIME, dial_timeout_ms, 100, 600000),
     NUMBER("idle", KEY_TIME, idle_ms, 0, 604800000),
+    NUMBER("lifetime", KEY_TIME, lifetime_ms, 0, 2419200000),
+    NUMBER("keepalive", KEY_TIME, keepalive_ms, 0, 86400000),
+    NUMBER("guest_timeout", KEY_TIME, guest_timeout_ms, 1000, 86400000),
     NUMBER("udp_idle", KEY_TIME, udp_idle_ms, 1000, 86400000),
     END,
 };

@@ -132,6 +132,7 @@ static void on_dialed(struct dial *dial, int status)
         return;
     }
     flow_set_deadline(&in->flows, flow, 0);
+    dial_keepalive(dial, in->config.limits.keepalive_ms);
     if (flow->accepted) { /* it was peeked at: its bytes are judged and held */
         flow_move(flow, FLOW_OPEN);
         admit_arm_idle(flow);
@@ -462,11 +463,34 @@ static uint64_t idle_ms_of(const struct flow *flow)
     return flow->kind == FLOW_UDP ? l->udp_idle_ms : l->idle_ms;
 }
 
+/* When a TCP flow's time is over whatever it does; 0: never. */
+static uint64_t end_of_life(const struct flow *flow)
+{
+    uint64_t lifetime_ms = flow->instance->config.limits.lifetime_ms;
+
+    return lifetime_ms > 0 && flow->kind == FLOW_TCP ? flow->opened_ms + lifetime_ms : 0;
+}
+
 void admit_arm_idle(struct flow *flow)
 {
-    uint64_t idle_ms = idle_ms_of(flow);
+    uint64_t idle_ms = idle_ms_of(flow), end_ms = end_of_life(flow);
+    uint64_t due_ms = idle_ms > 0 ? flow->active_ms + idle_ms : end_ms;
 
-    flow_set_deadline(&flow->instance->flows, flow, idle_ms > 0 ? flow->active_ms + idle_ms : 0);
+    if (end_ms > 0 && end_ms < due_ms)
+        due_ms = end_ms;
+    flow_set_deadline(&flow->instance->flows, flow, due_ms);
+}
+
+static void open_is_due(struct flow *flow)
+{
+    uint64_t now_ms = instance_now(flow->instance), end_ms = end_of_life(flow), idle_ms = idle_ms_of(flow);
+
+    if (end_ms > 0 && end_ms <= now_ms)
+        flow_kill(flow, FLOW_CLOSE_LIMIT, flow->verdict.reason);
+    else if (idle_ms > 0 && flow->active_ms + idle_ms <= now_ms)
+        flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
+    else
+        admit_arm_idle(flow); /* there was traffic since it was set */
 }
 
 void admit_deadline(struct flow *flow)
@@ -481,10 +505,7 @@ void admit_deadline(struct flow *flow)
         peek_silence(flow);
         break;
     case FLOW_OPEN:
-        if (flow->active_ms + idle_ms_of(flow) > instance_now(flow->instance))
-            admit_arm_idle(flow); /* there was traffic since it was set */
-        else
-            flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
+        open_is_due(flow);
         break;
     case FLOW_CLOSING:
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);

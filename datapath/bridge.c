@@ -11,6 +11,8 @@ enum {
     CHUNK_ROOM_MIN = 8 * 1024,   /* with less room left, the next read starts a new chunk */
     READ_ROOM_MIN = 32 * 1024,   /* with less room in TCP's queue a read is not worth its call */
     READ_CHUNKS_MAX = 4,         /* of one read */
+    QUEUES_CACHED = 4 * 1024 * 1024,
+    QUEUE_FLOOR = 256 * 1024,
     READS_AT_ONCE = 8,
     WRITE_IOV_MAX = 32,
     WRITE_BYTES_MAX = 256 * 1024, /* one uv_write(): the guest's window reopens in steps of this */
@@ -279,16 +281,25 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         push_down(flow);
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 /*
- * What one flow may keep queued for a guest that does not read it: an eighth of what the pool has left (Choudhury and Hahne,
- * "Dynamic queue length thresholds", 1998), so that no number of stalled readers takes it all from the others.
+ * What one flow may keep queued for its guest. Dynamic thresholds (Choudhury and Hahne, "Dynamic queue length thresholds",
+ * 1998) twice: bulk flows share QUEUES_CACHED, so that bytes are still in the processor's cache when they leave, above a floor that
+ * keeps any link busy; and none takes more than an eighth of what the pool has left, so that no number of stalled readers takes
+ * it all from the others.
  */
 static size_t queue_max(const struct flow *flow)
 {
-    size_t share = pool_left(&flow->instance->pool) / 8, limit = flow->instance->config.limits.flow_buffer;
+    const struct instance *in = flow->instance;
+    size_t cached = in->down_queued < QUEUES_CACHED ? QUEUES_CACHED - (size_t)in->down_queued : 0;
+    size_t limit = smaller(pool_left(&in->pool) / 8, in->config.limits.flow_buffer);
 
-    share = share < limit ? share : limit;
-    return share > CHUNK_BYTES ? share : CHUNK_BYTES;
+    limit = smaller(limit, cached > QUEUE_FLOOR ? cached : QUEUE_FLOOR);
+    return limit > CHUNK_BYTES ? limit : CHUNK_BYTES;
 }
 
 static bool wants_bytes(const struct flow *flow)
@@ -320,6 +331,7 @@ static void hand_over(struct flow *flow)
         b->send_at += (uint32_t)n;
         b->unsent -= (uint32_t)n;
         b->queued += (uint32_t)n;
+        flow->instance->down_queued += (uint64_t)n;
         flow->down_bytes += (uint64_t)n;
         if ((uint32_t)n < here)
             break;
@@ -428,6 +440,7 @@ void bridge_acked(struct flow *flow, size_t n)
 
     CHECK(n <= b->queued);
     b->queued -= (uint32_t)n;
+    flow->instance->down_queued -= n;
     flow->active_ms = instance_now(flow->instance);
     for (struct buf *chunk = b->chunk_first; n > 0; chunk = chunk->next) {
         size_t part = chunk->len - chunk->start;
@@ -459,6 +472,7 @@ void bridge_release(struct flow *flow)
         chunk = next;
     }
     b->chunk_first = b->chunk_last = b->chunk_send = NULL;
+    flow->instance->down_queued -= b->queued;
     b->queued = b->unsent = 0;
     b->reading = false;
 }

@@ -38,6 +38,8 @@ void instance_config_init(struct instance_config *c)
         .flow_buffer = 4u << 20,
         .dial_timeout_ms = 10000,
         .udp_idle_ms = 60000,
+        .keepalive_ms = 120000,
+        .guest_timeout_ms = 180000,
     };
 }
 
@@ -219,6 +221,7 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
         .ctx = in,
         .flows_max = config->limits.flows,
         .flow_buffer_bytes = config->limits.flow_buffer,
+        .guest_timeout_ms = config->limits.guest_timeout_ms,
     };
     if (err == 0)
         err = stack_new(&sc, uv_now(loop), &in->stack);

@@ -36,7 +36,10 @@ struct instance_limits {
     uint32_t flows, half_open, dials;
     uint64_t buffers;              /* bytes */
     uint32_t flow_buffer;          /* bytes */
-    uint32_t dial_timeout_ms, idle_ms, udp_idle_ms; /* idle_ms 0: none */
+    uint32_t dial_timeout_ms, udp_idle_ms;
+    uint32_t idle_ms, lifetime_ms; /* of a TCP flow without traffic, and of any; 0: none */
+    uint32_t keepalive_ms;         /* silence after which the host's peer is asked; seen dead after twice that; 0: never */
+    uint32_t guest_timeout_ms;     /* a guest that answers nothing for so long, with bytes or probes outstanding */
 };
 
 struct instance_host {
@@ -86,6 +89,7 @@ struct instance {
     uint32_t next_link_id;
     uint32_t dials, half_open;    /* flows in those phases */
     uint32_t peeks;               /* flows that hold bytes which are not judged yet */
+    uint64_t down_queued;         /* bytes handed to TCP and not acknowledged, of all bridges */
     struct list starved;          /* bridges that stopped reading because the pool was full */
     uv_prepare_t prepare;
     uv_check_t check;

@@ -1,6 +1,8 @@
 #include "proxy/dial.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -108,6 +110,22 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
         return err;
     close_attempt(dial); /* its callback goes on with the next address */
     return 0;
+}
+
+void dial_keepalive(struct dial *dial, uint32_t idle_ms)
+{
+    enum { PROBES = 8 };
+    int on = 1, probes = PROBES, idle_s = (int)(idle_ms / 1000), interval_s = idle_s / PROBES;
+    uv_os_fd_t fd;
+
+    if (idle_s < 1 || uv_fileno((uv_handle_t *)&dial->tcp, &fd) < 0)
+        return;
+    if (interval_s < 1)
+        interval_s = 1;
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
 }
 
 ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt)

@@ -63,6 +63,12 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
 bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial));
 
 /**
+ * Ask a silent peer whether it is still there: after @idle_ms, eight times, so that a dead one is seen after twice that.
+ * Whole seconds count; best effort.
+ */
+void dial_keepalive(struct dial *dial, uint32_t idle_ms);
+
+/**
  * Read from the connected stream at once, beside libuv: only while uv_read_start() is not in force.
  *
  * Return: bytes (> 0); 0 the peer sent FIN; -EAGAIN nothing there now; else -errno.

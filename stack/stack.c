@@ -55,6 +55,7 @@ int stack_new(const struct stack_config *config, uint64_t now_ms, struct stack *
     stack->ctx = config->ctx;
     stack->now_ms = now_ms;
     stack->grants_max = config->pool->bytes_max / 2;
+    stack->guest_timeout_ms = config->guest_timeout_ms;
     stack->window_max = LWIP_MIN(config->flow_buffer_bytes, TCP_WINDOW_MAX);
     siphash_key_random(&stack->isn_key);
     list_init(&stack->flush);

@@ -39,6 +39,7 @@ struct stack_config {
     void *ctx;                       /* borrowed */
     uint32_t flows_max;
     uint32_t flow_buffer_bytes;      /* ceiling of one flow's receive window, at most 4 MiB */
+    uint32_t guest_timeout_ms;       /* silence of a guest that owes an ACK, after which its connection is over; 0: lwIP's own */
 };
 
 struct stack;

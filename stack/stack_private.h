@@ -38,6 +38,7 @@ struct stack {
     struct list blocked;               /* connections whose guest's wire was full */
     uint64_t grants_used, grants_max;  /* window bytes beyond TCP_WINDOW_FIRST */
     uint32_t window_max;
+    uint32_t guest_timeout_ms;
 };
 
 /* events recorded in tcp_conn.pending */

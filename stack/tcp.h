@@ -73,6 +73,7 @@ struct tcp_conn {
     uint32_t unacked_in;              /* received since an ACK last left */
     struct addr local, remote;        /* the destination the guest dialled, and the guest */
     uint16_t local_port, remote_port;
+    uint64_t heard_ms;                /* when its last segment came */
     uint32_t last_snd_nxt, last_rcv_nxt; /* for a RST after lwIP forgot the pcb */
     uint16_t guest_mss;               /* of its SYN, at least FRAME_TCP_MSS_MIN */
     uint16_t gso_size;                /* payload bytes a segment on the wire may have */

@@ -287,6 +287,7 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
     bool gap;
 
     CHECK(conn->pcb);
+    conn->heard_ms = stack->now_ms;
     defuse(conn, f);
     if (f->payload_bytes > 0 && pool_left(stack->pool) < POOL_BIG_BYTES)
         strip_payload(stack, f);
@@ -366,6 +367,7 @@ int tcp_conn_accept(struct tcp_conn *conn, const struct tcp_syn *syn)
         return -ENOMEM;
     conn->remote_port = (uint16_t)(syn->bytes[tcp_at] << 8 | syn->bytes[tcp_at + 1]);
     conn->local_port = (uint16_t)(syn->bytes[tcp_at + 2] << 8 | syn->bytes[tcp_at + 3]);
+    conn->heard_ms = stack->now_ms;
     conn->guest_mss = LWIP_MAX(syn_mss(syn), FRAME_TCP_MSS_MIN);
     conn->gso_size = LWIP_MIN(conn->guest_mss, (uint16_t)(conn->guest->config.mtu - headers));
 

@@ -241,6 +241,7 @@ void tcp_guest_is_back(struct guest *guest)
             continue;
         conn->pcb->rtime = conn->pcb->rto;
         conn->pcb->nrtx = 0;
+        conn->heard_ms = guest->stack->now_ms;
     }
 }
 
@@ -253,6 +254,26 @@ static void rst_after_timeout(struct tcp_conn *conn)
     ip_addr_from(&remote, &conn->remote);
     tcp_rst_netif(conn->guest->netif, conn->last_snd_nxt, conn->last_rcv_nxt, &local, &remote,
                   conn->local_port, conn->remote_port);
+}
+
+/* RFC 5482's user timeout: whoever owes an ACK, or an answer to a probe of its closed window, and says nothing at all. */
+static bool guest_vanished(const struct tcp_conn *conn)
+{
+    const struct stack *stack = conn->guest->stack;
+    const struct tcp_pcb *pcb = conn->pcb;
+
+    return pcb && stack->guest_timeout_ms > 0 && !conn->time_wait && (pcb->unacked || pcb->persist_backoff > 0) &&
+           stack->now_ms - conn->heard_ms > stack->guest_timeout_ms;
+}
+
+static void give_up(struct tcp_conn *conn)
+{
+    tcp_enter(conn);
+    tcp_err(conn->pcb, NULL);
+    tcp_abort(conn->pcb); /* with RST: the guest may come back after all */
+    conn->pcb = NULL;
+    tcp_leave(conn);
+    tcp_record_gone(conn, TCP_GONE_TIMEOUT);
 }
 
 void stack_tick(struct stack *stack)
@@ -282,6 +303,8 @@ void stack_tick(struct stack *stack)
             if (timed_out)
                 rst_after_timeout(conn);
         }
+        if (guest_vanished(conn))
+            give_up(conn);
         tcp_enter(conn); /* leave() sorts it back onto the lists it belongs to */
         tcp_leave(conn);
         tcp_deliver(conn);

@@ -54,7 +54,7 @@ static const char whole[] =
     "groups: {public: [203.0.113.0/24], private: [192.0.2.0/24, 198.51.100.1]}\n"
     "host_alias: [host.test, other.test]\n"
     "limits: {flows: 7, half_open: 8, dials: 9, buffers: 64MiB, flow_buffer: 128KiB, dial_timeout: 1500ms, idle: 2h,\n"
-    "  udp_idle: 5m}\n"
+    "  udp_idle: 5m, lifetime: 24h, keepalive: 0, guest_timeout: 90s}\n"
     "log: {flows: /var/log/flows, level: debug}\n"
     "links: [\"stream,path=/tmp/x.sock\"]\n";
 
@@ -94,6 +94,9 @@ static void test_every_key(void **state)
     assert_int_equal(in->limits.dial_timeout_ms, 1500);
     assert_int_equal(in->limits.idle_ms, 7200000);
     assert_int_equal(in->limits.udp_idle_ms, 300000);
+    assert_int_equal(in->limits.lifetime_ms, 86400000);
+    assert_int_equal(in->limits.keepalive_ms, 0);
+    assert_int_equal(in->limits.guest_timeout_ms, 90000);
     assert_true(c.layers[POLICY_LAYER_POLICY].allow_default && c.layers[POLICY_LAYER_FLOOR].allow_default);
     assert_true(c.layers[POLICY_LAYER_FLOOR].present);
     assert_int_equal(c.layers[POLICY_LAYER_POLICY].count, 2);
