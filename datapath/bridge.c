@@ -443,9 +443,10 @@ void bridge_acked(struct flow *flow, size_t n)
     flow->instance->down_queued -= n;
     flow->active_ms = instance_now(flow->instance);
     for (struct buf *chunk = b->chunk_first; n > 0; chunk = chunk->next) {
-        size_t part = chunk->len - chunk->start;
+        size_t part;
 
         CHECK(chunk);
+        part = chunk->len - chunk->start;
         part = part < n ? part : n;
         chunk->start += (uint32_t)part;
         n -= part;
@@ -453,11 +454,6 @@ void bridge_acked(struct flow *flow, size_t n)
     release_chunks(b);
     if (flow->state == FLOW_OPEN || flow->state == FLOW_JUDGING)
         push_down(flow);
-}
-
-bool bridge_owes_guest(const struct flow *flow)
-{
-    return flow->as.bridge.queued + flow->as.bridge.unsent > 0;
 }
 
 void bridge_release(struct flow *flow)

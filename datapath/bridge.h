@@ -21,9 +21,6 @@ void bridge_acked(struct flow *flow, size_t n);
 /** Give every buffer back; the guest connection and the host stream are already stopped. */
 void bridge_release(struct flow *flow);
 
-/** Whether bytes for the guest are still queued. */
-bool bridge_owes_guest(const struct flow *flow);
-
 /** Let bridges that met a full pool read again, as far as it has room. */
 void bridge_resume_starved(struct instance *in);
 

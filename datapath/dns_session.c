@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "datapath/admit.h"
 #include "datapath/flow_end.h"
+#include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/resolver.h"
 
@@ -29,7 +29,7 @@ int dns_session_open(struct flow *flow)
         return -ENOMEM;
     s->flow = flow;
     flow->as.dns = s;
-    admit_arm_idle(flow);
+    flow_arm_idle(flow);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "base/check.h"
+#include "datapath/instance_private.h"
 
 static const void *key_of(const void *ctx, uint32_t index)
 {
@@ -48,6 +49,20 @@ void flow_table_deinit(struct flow_table *t)
         (void)munmap(t->flows, t->slots * sizeof(*t->flows));
     t->heap = NULL;
     t->flows = NULL;
+}
+
+struct flow_key flow_key_of(const struct link *link, const struct frame *f)
+{
+    struct flow_key key;
+
+    memset(&key, 0, sizeof(key)); /* hashed as bytes */
+    key.link_id = link->id;
+    key.proto = f->proto;
+    key.guest_port = f->src_port;
+    key.port = f->dst_port;
+    key.guest = f->src;
+    key.dst = f->dst;
+    return key;
 }
 
 struct flow *flow_find(struct flow_table *t, const struct flow_key *key)

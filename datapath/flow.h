@@ -2,7 +2,10 @@
  * The flow table: every guest TCP connection and UDP pair, found by link and five-tuple.
  *
  *   FREE → CLAIMED → DIALING → JUDGING → OPEN → CLOSING → FREE    (JUDGING: host connected, down flows, up held)
+ *                    DIALING → OPEN                               (nothing the guest could say changes the verdict)
  *          CLAIMED → PEEKING → DIALING → OPEN                     (name ambiguous: the guest is accepted first)
+ *          CLAIMED → OPEN                                         (UDP, and DNS over TCP: nothing is dialled)
+ *   any but FREE → CLOSING
  *
  *   CLAIMED   found by its key; must leave this state before the entry point that claimed it returns
  *   DIALING   the host socket connects; the guest's SYN is parked, or its bytes are held
@@ -116,7 +119,7 @@ struct flow {
     uint64_t dial_from_ms, peek_from_ms;
     uint32_t dial_ms, peek_ms;
     uint64_t up_bytes, down_bytes;
-    struct list node;             /* on the free, reap or TIME_WAIT list, or its link's flows */
+    struct list node;             /* on the free, reap or TIME_WAIT list */
     struct tcp_syn syn;           /* parked until the dial is done */
     struct tcp_conn conn;         /* FLOW_TCP, FLOW_DNS_TCP */
     struct dial dial;             /* FLOW_TCP */
@@ -170,7 +173,7 @@ void flow_enter_time_wait(struct flow_table *t, struct flow *flow);
 /** Out of the hash now; freed at the next flow_reap() once no handle is on its way out. Idempotent. */
 void flow_release(struct flow_table *t, struct flow *flow);
 
-/** Free what flow_release() listed and is ready. Only at the end of a turn. */
+/** Free what flow_release() listed and is ready. At the end of a turn; flow_claim() does it when slots run out. */
 void flow_reap(struct flow_table *t);
 
 /** Set (or with 0 clear) the flow's deadline. */

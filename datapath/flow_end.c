@@ -126,9 +126,9 @@ static void let_go(struct flow *flow)
     struct instance *in = flow->instance;
 
     if (flow->counts_dial)
-        in->dials--;
+        flow->link->dials--;
     if (flow->counts_half_open)
-        in->half_open--;
+        flow->link->half_open--;
     flow->counts_dial = flow->counts_half_open = false;
     peek_over(flow);
     pins_release(flow->link->pins, flow->pin);

@@ -7,7 +7,7 @@
  *
  *   OPEN → DRAIN [half_source_end]      DRAIN → SHUT [half_sink_shut]
  *
- * A direction that breaks (reset) is not a state here: the flow dies as a whole, bridge_break().
+ * A direction that breaks (reset) is not a state here: the flow dies as a whole, flow_kill().
  */
 #ifndef WEIR_DATAPATH_HALF_H
 #define WEIR_DATAPATH_HALF_H

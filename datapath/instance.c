@@ -8,9 +8,11 @@
 #include "base/check.h"
 #include "datapath/admit.h"
 #include "datapath/bridge.h"
+#include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/relay_udp.h"
 #include "datapath/resolver.h"
+#include "datapath/verdicts.h"
 
 static const struct stack_events stack_events = {
     .on_segment = admit_segment,
@@ -53,19 +55,20 @@ struct addr instance_guest_addr(const struct instance *in, unsigned n)
     return addr_prefix_nth(&in->config.net4, 2 + n);
 }
 
-void instance_set_policy(struct instance *in, struct policy *policy)
+unsigned instance_set_policy(struct instance *in, struct policy *policy)
 {
     int64_t wall_s = instance_wall_s();
 
+    (void)policy_ref(policy); /* first: it may be the one in force */
     policy_unref(in->policy);
-    in->policy = policy_ref(policy);
+    in->policy = policy;
     in->config.policy = in->policy;
     LIST_FOR_EACH(node, &in->links) {
         struct link *link = LIST_ENTRY(node, struct link, node);
 
         link->guest->alias_open = policy_opens_host(policy, wall_s);
     }
-    admit_rejudge(in);
+    return verdict_rejudge(in);
 }
 
 /* ---- the end of a turn ---- */
@@ -150,7 +153,7 @@ static void on_deadline(uv_timer_t *timer)
         in->trim_ms = 0;
     }
     while ((flow = flow_take_due(&in->flows, instance_now(in))))
-        admit_deadline(flow);
+        flow_deadline(flow);
 }
 
 /* Work is done in poll callbacks (then check comes next) and in timers (then prepare does). */

@@ -24,7 +24,7 @@ enum {
     INSTANCE_HOSTS_MAX = 64,
     INSTANCE_ALIASES_MAX = 8,
     INSTANCE_LINKS_MAX = STACK_GUESTS_MAX,
-    INSTANCE_PEEKS_MAX = 1024,    /* flows holding unjudged bytes, each at most its first window */
+    INSTANCE_PEEKS_MAX = 1024,    /* a guest's flows holding unjudged bytes, each at most its first window */
     INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
     INSTANCE_TRIM_MS = 500,
     INSTANCE_LOG_RETRY_MS = 50,
@@ -33,7 +33,8 @@ enum {
 };
 
 struct instance_limits {
-    uint32_t flows, half_open, dials;
+    uint32_t flows;                /* of all guests */
+    uint32_t half_open, dials;     /* of each guest */
     uint64_t buffers;              /* bytes */
     uint32_t flow_buffer;          /* bytes */
     uint32_t dial_timeout_ms, udp_idle_ms;
@@ -87,8 +88,6 @@ struct instance {
     struct list links;            /* owned */
     unsigned link_count;
     uint32_t next_link_id;
-    uint32_t dials, half_open;    /* flows in those phases */
-    uint32_t peeks;               /* flows that hold bytes which are not judged yet */
     uint64_t down_queued;         /* bytes handed to TCP and not acknowledged, of all bridges */
     struct list starved;          /* bridges that stopped reading because the pool was full */
     uv_prepare_t prepare;
@@ -122,8 +121,10 @@ static inline uint64_t instance_now(const struct instance *in)
 /**
  * Swap the policy, of which a reference is taken: new flows are judged by it, live ones are judged anew and
  * reset when it denies them (policy.revoked).
+ *
+ * Return: how many were.
  */
-void instance_set_policy(struct instance *in, struct policy *policy);
+unsigned instance_set_policy(struct instance *in, struct policy *policy);
 
 /** Wall-clock seconds, for `expires=` and records. */
 int64_t instance_wall_s(void);

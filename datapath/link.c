@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "datapath/admit.h"
+#include "datapath/flow_events.h"
 #include "datapath/instance.h"
 
 static int wire_send(void *ctx, const struct wire_frame *frame)
@@ -114,7 +114,7 @@ void link_close(struct link *link)
     if (link->closing)
         return;
     link->closing = true;
-    admit_link_gone(link);
+    flow_link_gone(link);
     link->up = false;
     link->ops->close(link);
 }
@@ -133,7 +133,7 @@ void link_went_down(struct link *link)
         return;
     link->up = false;
     instance_count(link->instance, COUNTER_LINK_LOST);
-    admit_link_gone(link);
+    flow_link_gone(link);
 }
 
 void link_input(struct link *link, struct buf *buf, const struct frame_offload *offload)

@@ -55,6 +55,7 @@ struct link {
     uint32_t id;
     struct guest *guest;        /* owned */
     struct pins *pins;          /* owned: what the resolver told this guest */
+    uint32_t dials, half_open, peeks; /* its flows in those phases */
     uint64_t dns_refill_ms;     /* of its budget of questions (resolver.c) */
     uint32_t dns_tokens;
     bool up;                    /* a monitor is there */

@@ -6,7 +6,9 @@
 #include "datapath/admit.h"
 #include "datapath/bridge.h"
 #include "datapath/flow_end.h"
+#include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
+#include "datapath/verdicts.h"
 
 enum {
     /* A reader decides once it has seen its own bound and the head of one record more. */
@@ -32,7 +34,7 @@ void peek_start(struct flow *flow)
 void peek_over(struct flow *flow)
 {
     if (flow->counts_peek)
-        flow->instance->peeks--;
+        flow->link->peeks--;
     flow->counts_peek = false;
 }
 
@@ -77,7 +79,7 @@ static void let_pass(struct flow *flow)
         return;
     }
     flow_move(flow, FLOW_OPEN);
-    admit_arm_idle(flow);
+    flow_arm_idle(flow);
     bridge_push_up(flow);
 }
 
@@ -86,7 +88,7 @@ static void decide(struct flow *flow, const struct verdict *v, const struct evid
     peek_over(flow);
     keep_evidence(flow, e);
     if (v->action == VERDICT_ALLOW) {
-        admit_settle_verdict(flow, v, name_src_of(e));
+        verdict_keep(flow, v, name_src_of(e));
         let_pass(flow);
     } else {
         flow->name_src = name_src_of(e);
@@ -96,10 +98,10 @@ static void decide(struct flow *flow, const struct verdict *v, const struct evid
 
 static void judge(struct flow *flow, const struct evidence *e, bool silent)
 {
-    struct admit_facts known;
+    struct verdict_facts known;
     struct verdict v;
 
-    admit_gather(flow->link, &flow->key, &known);
+    verdict_gather(flow->link, &flow->key, &known);
     known.facts.evidence = e;
     if (silent)
         policy_judge_silent(flow->instance->policy, &known.facts, &v);
@@ -110,7 +112,7 @@ static void judge(struct flow *flow, const struct evidence *e, bool silent)
 
 static void refuse_for_limit(struct flow *flow)
 {
-    struct verdict v = {.action = VERDICT_DENY, .reason = REASON_LIMIT_PEEK, .layer = POLICY_LAYER_POLICY, .rule = -1};
+    struct verdict v = verdict_deny(REASON_LIMIT_PEEK);
     struct evidence none = {.kind = EVIDENCE_OPAQUE};
 
     instance_count(flow->instance, COUNTER_LIMIT_PEEK);
@@ -119,7 +121,6 @@ static void refuse_for_limit(struct flow *flow)
 
 void peek_bytes(struct flow *flow)
 {
-    struct instance *in = flow->instance;
     uint8_t bytes[PEEK_BYTES_MAX];
     struct evidence e;
     size_t len = gather(flow, bytes);
@@ -139,11 +140,11 @@ void peek_bytes(struct flow *flow)
         set_deadline(flow);
     if (flow->counts_peek)
         return;
-    if (in->peeks >= INSTANCE_PEEKS_MAX) {
+    if (flow->link->peeks >= INSTANCE_PEEKS_MAX) {
         refuse_for_limit(flow);
         return;
     }
-    in->peeks++;
+    flow->link->peeks++;
     flow->counts_peek = true;
 }
 

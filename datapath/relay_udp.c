@@ -10,10 +10,11 @@
 #include "base/check.h"
 #include "base/sockaddr.h"
 #include "base/table.h"
-#include "datapath/admit.h"
 #include "datapath/flow_end.h"
+#include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/resolver.h"
+#include "datapath/verdicts.h"
 #include "stack/icmp4.h"
 
 enum {
@@ -308,7 +309,7 @@ static void refuse(struct link *link, const struct flow_key *key, const struct f
 
 static void refuse_for_limit(struct link *link, const struct flow_key *key, const struct frame *f, enum counter counter)
 {
-    struct verdict v = {.action = VERDICT_DENY, .reason = REASON_LIMIT_FLOWS, .layer = POLICY_LAYER_POLICY, .rule = -1};
+    struct verdict v = verdict_deny(REASON_LIMIT_FLOWS);
 
     instance_count(link->instance, counter);
     refuse(link, key, f, &v);
@@ -322,10 +323,10 @@ static struct flow *open_flow(struct link *link, const struct flow_key *key, con
     enum group group;
     struct flow *flow;
 
-    admit_judge_open(link, key, &v, &group);
+    verdict_open(link, key, &v, &group);
     if (v.action != VERDICT_ALLOW || group == GROUP_GUEST) {
         if (v.action == VERDICT_ALLOW) /* no guest is reached through the host */
-            v = (struct verdict){.action = VERDICT_DENY, .reason = REASON_FLOOR_GUEST, .layer = v.layer, .rule = -1};
+            v = verdict_deny(REASON_FLOOR_GUEST);
         refuse(link, key, f, &v);
         return NULL;
     }
@@ -349,9 +350,9 @@ static struct flow *open_flow(struct link *link, const struct flow_key *key, con
     instance_count(in, COUNTER_FLOWS_OPENED);
     flow->as.udp.endpoint = ep;
     list_append(&ep->flows, &flow->as.udp.endpoint_node);
-    admit_settle_verdict(flow, &v, "dns");
+    verdict_keep(flow, &v, "dns");
     flow_move(flow, FLOW_OPEN);
-    admit_arm_idle(flow);
+    flow_arm_idle(flow);
     return flow;
 }
 

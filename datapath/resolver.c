@@ -8,6 +8,7 @@
 #include "datapath/dns_session.h"
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
+#include "datapath/verdicts.h"
 #include "policy/dns.h"
 
 enum { REPLY_BYTES_MAX = 4096, QUERY_BYTES_MAX = 512 };
@@ -109,7 +110,7 @@ static void answer_addrs(struct resolver *r, const struct question *q, const str
 
 static void record(const struct question *q, enum reason reason)
 {
-    struct verdict v = {.action = VERDICT_DENY, .reason = reason, .layer = POLICY_LAYER_POLICY, .rule = -1};
+    struct verdict v = verdict_deny(reason);
 
     strcpy(v.name, q->query.name);
     flow_record_dns(q->link->instance, q->link, &q->key, &v);

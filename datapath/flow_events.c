@@ -1,0 +1,197 @@
+#include "datapath/flow_events.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "datapath/bridge.h"
+#include "datapath/dns_session.h"
+#include "datapath/flow_end.h"
+#include "datapath/instance_private.h"
+#include "datapath/peek.h"
+#include "datapath/resolver.h"
+
+/* ---- what the guest's connection says ---- */
+
+static struct flow *flow_of(struct tcp_conn *conn)
+{
+    return CONTAINER_OF(conn, struct flow, conn);
+}
+
+static void handshake_over(struct flow *flow)
+{
+    if (flow->counts_half_open)
+        flow->link->half_open--;
+    flow->counts_half_open = false;
+}
+
+static void on_connected(struct tcp_conn *conn)
+{
+    struct flow *flow = flow_of(conn);
+
+    handshake_over(flow);
+    if (flow->kind == FLOW_TCP && (flow->state == FLOW_OPEN || flow->state == FLOW_JUDGING))
+        bridge_start_down(flow);
+}
+
+static void on_data(struct tcp_conn *conn)
+{
+    struct flow *flow = flow_of(conn);
+
+    if (flow->kind == FLOW_DNS_TCP && flow->state == FLOW_OPEN) {
+        dns_session_input(flow);
+        return;
+    }
+    switch (flow->state) {
+    case FLOW_PEEKING:
+    case FLOW_JUDGING:
+        peek_bytes(flow);
+        break;
+    case FLOW_OPEN:
+        bridge_push_up(flow);
+        break;
+    case FLOW_DIALING: /* judged, and held until the host is connected */
+        break;
+    case FLOW_CLOSING: /* nobody wants it any more; credited, or lwIP would answer with RST */
+        tcp_conn_consume(conn, conn->held_bytes);
+        break;
+    case FLOW_FREE:
+    case FLOW_CLAIMED:
+        CHECK(!"data of a flow that is not there");
+    }
+}
+
+static void on_acked(struct tcp_conn *conn, size_t n)
+{
+    struct flow *flow = flow_of(conn);
+
+    if (flow->kind == FLOW_DNS_TCP)
+        dns_session_acked(flow, n);
+    else if (!flow->refused) /* a refusal's bytes are constants */
+        bridge_acked(flow, n);
+}
+
+static void on_eof(struct tcp_conn *conn)
+{
+    struct flow *flow = flow_of(conn);
+
+    if (flow->kind == FLOW_DNS_TCP) {
+        if (flow->state == FLOW_OPEN)
+            dns_session_eof(flow);
+        return;
+    }
+    if (flow->state == FLOW_PEEKING || flow->state == FLOW_JUDGING)
+        peek_bytes(flow);
+    else if (flow->state == FLOW_OPEN)
+        bridge_push_up(flow);
+}
+
+static void on_gone(struct tcp_conn *conn, enum tcp_gone why)
+{
+    static const enum flow_close how[] = {
+        [TCP_GONE_CLOSED] = FLOW_CLOSE_GUEST_FIN,
+        [TCP_GONE_RESET] = FLOW_CLOSE_GUEST_RST,
+        [TCP_GONE_TIMEOUT] = FLOW_CLOSE_IDLE,
+        [TCP_GONE_MEMORY] = FLOW_CLOSE_LIMIT,
+    };
+    struct flow *flow = flow_of(conn);
+    bool judged = flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING;
+
+    handshake_over(flow);
+    if (flow->state == FLOW_CLOSING) {
+        if (why != TCP_GONE_CLOSED && !flow->recorded)
+            flow->close_how = how[why];
+        flow_settle(flow);
+        return;
+    }
+    /* Both ends said FIN; what the host has not taken yet is still held and still goes there. */
+    if (why == TCP_GONE_CLOSED && flow->state == FLOW_OPEN && flow->kind == FLOW_TCP &&
+        flow->as.bridge.up.state != HALF_SHUT)
+        return;
+    flow_kill(flow, how[why], judged ? flow->verdict.reason : REASON_GUEST_CLOSED);
+}
+
+const struct tcp_events flow_tcp_events = {
+    .on_connected = on_connected,
+    .on_data = on_data,
+    .on_acked = on_acked,
+    .on_eof = on_eof,
+    .on_gone = on_gone,
+};
+
+/* ---- time ---- */
+
+static uint64_t idle_ms_of(const struct flow *flow)
+{
+    const struct instance_limits *l = &flow->instance->config.limits;
+
+    if (flow->kind == FLOW_DNS_TCP)
+        return DNS_SESSION_IDLE_MS;
+    return flow->kind == FLOW_UDP ? l->udp_idle_ms : l->idle_ms;
+}
+
+/* When a TCP flow's time is over whatever it does; 0: never. */
+static uint64_t end_of_life(const struct flow *flow)
+{
+    uint64_t lifetime_ms = flow->instance->config.limits.lifetime_ms;
+
+    return lifetime_ms > 0 && flow->kind == FLOW_TCP ? flow->opened_ms + lifetime_ms : 0;
+}
+
+void flow_arm_idle(struct flow *flow)
+{
+    uint64_t idle_ms = idle_ms_of(flow), end_ms = end_of_life(flow);
+    uint64_t due_ms = idle_ms > 0 ? flow->active_ms + idle_ms : end_ms;
+
+    if (end_ms > 0 && end_ms < due_ms)
+        due_ms = end_ms;
+    flow_set_deadline(&flow->instance->flows, flow, due_ms);
+}
+
+static void open_is_due(struct flow *flow)
+{
+    uint64_t now_ms = instance_now(flow->instance), end_ms = end_of_life(flow), idle_ms = idle_ms_of(flow);
+
+    if (end_ms > 0 && end_ms <= now_ms)
+        flow_kill(flow, FLOW_CLOSE_LIMIT, flow->verdict.reason);
+    else if (idle_ms > 0 && flow->active_ms + idle_ms <= now_ms)
+        flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
+    else
+        flow_arm_idle(flow); /* there was traffic since it was set */
+}
+
+void flow_deadline(struct flow *flow)
+{
+    switch (flow->state) {
+    case FLOW_DIALING:
+        flow_dial_failed(flow, -ETIMEDOUT);
+        break;
+    case FLOW_PEEKING:
+    case FLOW_JUDGING:
+        peek_silence(flow);
+        break;
+    case FLOW_OPEN:
+        open_is_due(flow);
+        break;
+    case FLOW_CLOSING:
+        flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
+        break;
+    case FLOW_FREE:
+    case FLOW_CLAIMED:
+        CHECK(!"a deadline of a flow that is not there");
+    }
+}
+
+/* ---- links ---- */
+
+void flow_link_gone(struct link *link)
+{
+    struct flow_table *t = &link->instance->flows;
+
+    for (uint32_t i = 0; i < t->fresh; i++) {
+        struct flow *flow = &t->flows[i];
+
+        if (flow->state != FLOW_FREE && !flow->killed && flow->link == link)
+            flow_kill(flow, FLOW_CLOSE_SHUTDOWN, flow->verdict.reason);
+    }
+    resolver_forget_link(link->instance->resolver, link);
+}

@@ -1,0 +1,111 @@
+#include "datapath/verdicts.h"
+
+#include <string.h>
+
+#include "base/check.h"
+#include "datapath/flow_end.h"
+#include "datapath/instance_private.h"
+
+static enum rule_proto rule_proto_of(uint8_t proto)
+{
+    return proto == FRAME_PROTO_TCP ? RULE_TCP : proto == FRAME_PROTO_UDP ? RULE_UDP : RULE_ICMP;
+}
+
+void verdict_gather(const struct link *link, const struct flow_key *key, struct verdict_facts *out_facts)
+{
+    struct instance *in = link->instance;
+    size_t count = pins_names_of(link->pins, &key->dst, instance_now(in), out_facts->names,
+                                 ARRAY_SIZE(out_facts->names));
+
+    out_facts->facts = (struct facts){
+        .proto = rule_proto_of(key->proto),
+        .dst = key->dst,
+        .port = key->port,
+        .names = out_facts->names,
+        .name_count = count < ARRAY_SIZE(out_facts->names) ? count : ARRAY_SIZE(out_facts->names),
+        .names_more = count > ARRAY_SIZE(out_facts->names),
+        .wall_s = instance_wall_s(),
+    };
+}
+
+void verdict_open(const struct link *link, const struct flow_key *key,
+                      struct verdict *out_verdict, enum group *out_group)
+{
+    struct verdict_facts known;
+
+    verdict_gather(link, key, &known);
+    policy_judge(link->instance->policy, &known.facts, out_verdict);
+    *out_group = policy_group(link->instance->policy, &key->dst);
+}
+
+void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src)
+{
+    flow_set_verdict(flow, verdict);
+    flow->name_src = verdict->name[0] != '\0' ? name_src : "none";
+    if (!flow->pin && verdict->name[0] != '\0')
+        flow->pin = pins_hold(flow->link->pins, verdict->name); /* NULL: judged by what was said alone */
+}
+
+struct verdict verdict_deny(enum reason reason)
+{
+    return (struct verdict){.action = VERDICT_DENY, .reason = reason, .layer = POLICY_LAYER_POLICY, .rule = -1};
+}
+
+/* ---- a new policy ---- */
+
+/* Judge with all that is known of the flow by now: its own name stays pinned to it for as long as it lives. */
+static void judge_again(const struct flow *flow, struct verdict *out_verdict)
+{
+    struct evidence evidence = {.kind = (enum evidence_kind)flow->evidence_kind, .ech = flow->ech};
+    struct verdict_facts known;
+    size_t n;
+
+    verdict_gather(flow->link, &flow->key, &known);
+    n = known.facts.name_count;
+    if (flow->pin && flow->name && n < ARRAY_SIZE(known.names)) {
+        known.names[n] = flow->name;
+        known.facts.name_count++;
+    }
+    if (flow->said)
+        strcpy(evidence.name, flow->said);
+    if (flow->state == FLOW_OPEN && evidence.kind == EVIDENCE_UNKNOWN)
+        evidence.kind = EVIDENCE_OPAQUE; /* nothing was read: the weakest that could be meant */
+    known.facts.evidence = &evidence;
+    policy_judge(flow->instance->policy, &known.facts, out_verdict);
+}
+
+/* Whether the flow may go on as it stands: one that is dialled already cannot be asked for its name first. */
+static bool stands(const struct flow *flow, const struct verdict *v)
+{
+    if (v->action == VERDICT_DENY)
+        return false;
+    return v->action != VERDICT_PEEK || flow->state == FLOW_PEEKING || (flow->state == FLOW_DIALING && flow->accepted);
+}
+
+static bool is_judged(const struct flow *flow)
+{
+    return flow->state != FLOW_FREE && flow->state != FLOW_CLOSING && !flow->killed && flow->kind != FLOW_DNS_TCP;
+}
+
+unsigned verdict_rejudge(struct instance *in)
+{
+    struct flow_table *t = &in->flows;
+    unsigned cut = 0;
+
+    for (uint32_t i = 0; i < t->fresh; i++) {
+        struct flow *flow = &t->flows[i];
+        struct verdict v;
+
+        if (!is_judged(flow))
+            continue;
+        flow->group = policy_group(in->policy, &flow->key.dst);
+        judge_again(flow, &v);
+        if (stands(flow, &v)) {
+            flow_set_verdict(flow, &v); /* rules have new numbers, and a flow being dialled may have to be judged by its bytes now */
+        } else {
+            flow_kill(flow, FLOW_CLOSE_POLICY, REASON_POLICY_REVOKED);
+            cut++;
+        }
+    }
+    return cut;
+}

@@ -1,0 +1,45 @@
+/*
+ * What the policy is asked about a flow, and what the flow keeps of the answer.
+ */
+#ifndef WEIR_DATAPATH_VERDICTS_H
+#define WEIR_DATAPATH_VERDICTS_H
+
+#include "datapath/flow.h"
+#include "datapath/link.h"
+
+/* Facts about a flow, with room for the names they borrow. */
+struct verdict_facts {
+    struct facts facts;
+    const char *names[POLICY_WORLDS_MAX];
+};
+
+/**
+ * What is known about a destination before the first byte: address, port, names pinned to it.
+ *
+ * @out_facts: valid until a pin is added
+ */
+void verdict_gather(const struct link *link, const struct flow_key *key, struct verdict_facts *out_facts);
+
+/**
+ * Judge a destination for a guest with what is known before the first byte.
+ *
+ * @out_group: the destination's group, to be compared again before connect()
+ */
+void verdict_open(const struct link *link, const struct flow_key *key, struct verdict *out_verdict,
+                  enum group *out_group);
+
+/** Keep a flow's verdict; the pin it was decided by is held for as long as the flow lives. */
+void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src);
+
+/** A refusal of our own making: for a bound that was met. */
+struct verdict verdict_deny(enum reason reason);
+
+/**
+ * The policy was swapped: judge every live flow anew, reset those that are denied now (policy.revoked), and give the others their
+ * new verdict.
+ *
+ * Return: how many were reset.
+ */
+unsigned verdict_rejudge(struct instance *in);
+
+#endif
