@@ -75,7 +75,7 @@ static void on_dialed(struct dial *dial, int status)
         return;
     }
     flow_set_deadline(&in->flows, flow, 0);
-    dial_keepalive(dial, in->config.limits.keepalive_ms);
+    bridge_set_host(flow, (uv_stream_t *)&dial->tcp);
     if (flow->accepted) { /* it was peeked at: its bytes are judged and held */
         flow_move(flow, FLOW_OPEN);
         flow_arm_idle(flow);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
+#include "proxy/host_stream.h"
 
 enum {
     CHUNK_BYTES = 64 * 1024,
@@ -22,18 +23,25 @@ static void push_down(struct flow *flow);
 
 static uv_stream_t *host_of(struct flow *flow)
 {
-    return (uv_stream_t *)&flow->dial.tcp;
+    return flow->as.bridge.host;
 }
 
 static struct flow *flow_of(const uv_handle_t *handle)
 {
-    return CONTAINER_OF(handle->data, struct flow, dial);
+    return handle->data;
 }
 
 void bridge_init(struct flow *flow)
 {
     memset(&flow->as.bridge, 0, sizeof(flow->as.bridge));
     list_init(&flow->as.bridge.starved_node);
+}
+
+void bridge_set_host(struct flow *flow, uv_stream_t *host)
+{
+    flow->as.bridge.host = host;
+    host->data = flow;
+    host_stream_keepalive(host, flow->instance->config.limits.keepalive_ms);
 }
 
 static void finish_if_done(struct flow *flow)
@@ -276,7 +284,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
     if (n > 0)
         b->chunk_last->len += (uint32_t)n;
-    take_from_host(flow, n == UV_EOF ? dial_end(&flow->dial) : n);
+    take_from_host(flow, n == UV_EOF ? host_stream_end(stream) : n);
     if (!flow->killed)
         push_down(flow);
 }
@@ -361,7 +369,7 @@ static ssize_t read_at_once(struct flow *flow)
         total += iov[count++].iov_len;
         chunk->len = chunk->cap; /* so that the next one is a new one */
     }
-    n = count > 0 ? dial_readv(&flow->dial, iov, count) : -ENOBUFS;
+    n = count > 0 ? host_stream_readv(host_of(flow), iov, count) : -ENOBUFS;
     left = n > 0 ? n : 0;
     for (int i = 0; i < count; i++) {
         size_t used = (size_t)left < iov[i].iov_len ? (size_t)left : iov[i].iov_len;

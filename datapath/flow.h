@@ -72,6 +72,7 @@ struct flow_verdict {
 
 /* One TCP flow's two halves and what connects them (bridge.c). */
 struct bridge {
+    uv_stream_t *host;            /* borrowed: connected; NULL before that */
     struct half up, down;
     uv_write_t write;
     uint32_t writing;             /* bytes of the guest's handed to uv_write() */

@@ -37,6 +37,12 @@ static struct record record_of(const struct link *link, const struct flow_key *k
     };
 }
 
+static void put(struct instance *in, const struct record *r)
+{
+    in->reasons[r->reason]++;
+    record_add(&in->log, r, instance_now(in));
+}
+
 void flow_record_deny(struct instance *in, const struct link *link, const struct flow_key *key,
                       const struct verdict *verdict, const char *stage, uint64_t id)
 {
@@ -48,7 +54,7 @@ void flow_record_deny(struct instance *in, const struct link *link, const struct
     r.reason = verdict->reason;
     r.stage = stage;
     instance_count(in, COUNTER_FLOWS_DENIED);
-    record_add(&in->log, &r, instance_now(in));
+    put(in, &r);
 }
 
 void flow_record_dns(struct instance *in, const struct link *link, const struct flow_key *key,
@@ -60,7 +66,7 @@ void flow_record_dns(struct instance *in, const struct link *link, const struct 
     r.verdict = "deny";
     r.reason = verdict->reason;
     r.stage = "dns";
-    record_add(&in->log, &r, instance_now(in));
+    put(in, &r);
 }
 
 static void add_evidence(const struct flow *flow, struct record *r)
@@ -98,7 +104,7 @@ static void record_close(struct flow *flow, enum reason reason)
     r.t_dial_ms = flow->dial_ms;
     r.dur_ms = (uint32_t)(instance_now(in) - flow->opened_ms);
     add_evidence(flow, &r);
-    record_add(&in->log, &r, instance_now(in));
+    put(in, &r);
 }
 
 /* ---- killing ---- */
@@ -232,7 +238,7 @@ void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, cons
     r.stage = "bytes";
     add_evidence(flow, &r);
     instance_count(in, COUNTER_FLOWS_DENIED);
-    record_add(&in->log, &r, instance_now(in));
+    put(in, &r);
     flow->recorded = true;
     flow_set_verdict(flow, verdict);
     if (tongue == TONGUE_NONE) {

@@ -79,6 +79,7 @@ struct instance {
     struct instance_config config;
     struct policy *policy;        /* one reference */
     struct counters counters;
+    uint64_t reasons[REASON_COUNT]; /* records by reason, repeats included */
     struct pool pool;
     struct stack *stack;          /* owned */
     struct flow_table flows;

@@ -1,13 +1,12 @@
 #include "proxy/dial.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/sockaddr.h"
+#include "proxy/host_stream.h"
 
 static int attempt(struct dial *dial);
 
@@ -34,7 +33,7 @@ static void close_attempt(struct dial *dial)
 
 static void on_attempt_closed(uv_handle_t *handle)
 {
-    struct dial *dial = handle->data;
+    struct dial *dial = CONTAINER_OF(handle, struct dial, tcp);
 
     dial->between = false;
     if (dial->closing) { /* the owner closed meanwhile */
@@ -83,7 +82,6 @@ static int attempt(struct dial *dial)
     if (err < 0)
         return err;
     dial->open = true;
-    dial->tcp.data = dial;
     dial->connect.data = dial;
     (void)sockaddr_from(&dial->addrs[dial->at++], dial->port, &to);
     return uv_tcp_connect(&dial->connect, &dial->tcp, (const struct sockaddr *)&to, on_connect);
@@ -101,7 +99,6 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
     dial->port = port;
     dial->on_done = on_done;
     dial->tcp.loop = loop;
-    dial->tcp.data = dial;
     err = attempt(dial);
     if (err == 0 || dial_error_is_ours(err))
         return err;
@@ -112,49 +109,9 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
     return 0;
 }
 
-void dial_keepalive(struct dial *dial, uint32_t idle_ms)
-{
-    enum { PROBES = 8 };
-    int on = 1, probes = PROBES, idle_s = (int)(idle_ms / 1000), interval_s = idle_s / PROBES;
-    uv_os_fd_t fd;
-
-    if (idle_s < 1 || uv_fileno((uv_handle_t *)&dial->tcp, &fd) < 0)
-        return;
-    if (interval_s < 1)
-        interval_s = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-}
-
-ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt)
-{
-    uv_os_fd_t fd;
-    ssize_t n;
-
-    if (uv_fileno((uv_handle_t *)&dial->tcp, &fd) < 0)
-        return -EBADF;
-    do
-        n = readv(fd, iov, iovcnt);
-    while (n < 0 && errno == EINTR);
-    return n < 0 ? -errno : n;
-}
-
-int dial_end(struct dial *dial)
-{
-    int err = 0;
-    socklen_t len = sizeof(err);
-    uv_os_fd_t fd;
-
-    if (uv_fileno((uv_handle_t *)&dial->tcp, &fd) == 0)
-        (void)getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len); /* cannot fail on a socket */
-    return err > 0 ? -err : UV_EOF;
-}
-
 static void on_final_close(uv_handle_t *handle)
 {
-    struct dial *dial = handle->data;
+    struct dial *dial = CONTAINER_OF(handle, struct dial, tcp);
 
     dial->closing = false;
     dial->on_closed(dial);
@@ -162,8 +119,6 @@ static void on_final_close(uv_handle_t *handle)
 
 bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial))
 {
-    uv_os_fd_t fd;
-
     if (dial->closing)
         return true;
     if (!dial->open) {
@@ -173,11 +128,8 @@ bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *di
         dial->on_closed = on_closed;
         return true;
     }
-    if (reset && uv_fileno((uv_handle_t *)&dial->tcp, &fd) == 0) {
-        struct linger linger = {.l_onoff = 1, .l_linger = 0};
-
-        (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)); /* else it ends with FIN */
-    }
+    if (reset)
+        host_stream_reset_on_close((const uv_stream_t *)&dial->tcp);
     dial->open = false;
     dial->closing = true;
     dial->on_closed = on_closed;

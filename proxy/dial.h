@@ -9,8 +9,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
-#include <sys/uio.h>
 #include <uv.h>
 
 #include "base/addr.h"
@@ -27,7 +25,7 @@ typedef void (*dial_fn)(struct dial *dial, int status);
 
 /* Storage is the owner's; `tcp` goes on as the flow's host stream. */
 struct dial {
-    uv_tcp_t tcp;             /* data = the dial */
+    uv_tcp_t tcp;             /* its `data` is the owner's once it is connected */
     uv_connect_t connect;
     struct addr addrs[DIAL_ADDRS_MAX];
     uint16_t port;
@@ -61,27 +59,6 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
  * nothing was open (@on_closed will not come).
  */
 bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial));
-
-/**
- * Ask a silent peer whether it is still there: after @idle_ms, eight times, so that a dead one is seen after twice that.
- * Whole seconds count; best effort.
- */
-void dial_keepalive(struct dial *dial, uint32_t idle_ms);
-
-/**
- * Read from the connected stream at once, beside libuv: only while uv_read_start() is not in force.
- *
- * Return: bytes (> 0); 0 the peer sent FIN; -EAGAIN nothing there now; else -errno.
- */
-ssize_t dial_readv(struct dial *dial, const struct iovec *iov, int iovcnt);
-
-/**
- * How the stream of which libuv said UV_EOF has really ended: on POLLHUP behind a short read it says so without looking, also when
- * the peer sent RST.
- *
- * Return: UV_EOF, or the negative errno of a reset.
- */
-int dial_end(struct dial *dial);
 
 /** Whether an error means that this process or host is out of something, rather than that the peer is not there. */
 bool dial_error_is_ours(int error);
