@@ -28,11 +28,14 @@
     X(TCP_STRAY, "tcp.stray")           /* segments of no flow: answered with RST */               \
     X(TCP_POOL_FULL, "tcp.pool_full")   /* payload dropped before lwIP: the pool is full */        \
     X(TCP_OPT_MSS, "tcp.opt_mss")       /* MSS option outside a SYN overwritten */                 \
-    X(TCP_NO_MEMORY, "tcp.no_memory")   /* lwIP's bounded heap said no */                          \
+    X(HEAP_FULL, "heap.full")           /* lwIP's bounded heap said no */                          \
+    X(POOL_FULL, "pool.full")           /* buffers refused: the reserve alone is left */           \
     X(LINK_FULL_TCP, "link.full_tcp")   /* TCP frames kept: the link was full */                   \
     X(LINK_FULL_DROP, "link.full_drop") /* other frames dropped: the link was full */              \
+    X(LINK_DOWN, "link.down")           /* frames dropped: no guest, or its link broke */          \
     X(LINK_BAD_LENGTH, "link.bad_length")                                                          \
     X(LINK_LOST, "link.lost")                                                                      \
+    X(LINK_REENTERED, "link.reentered") /* frames from inside a callback of ours: dropped */       \
     X(UDP_TOO_BIG, "udp.too_big")                                                                  \
     X(UDP_NOT_CONTACTED, "udp.not_contacted") /* reply from a peer the guest never wrote to */     \
     X(UDP_HOST_DROP, "udp.host_drop")   /* the host socket would not take it */                    \

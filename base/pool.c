@@ -30,7 +30,7 @@ static void class_deinit(struct pool_class *c)
 int pool_init(struct pool *pool, size_t bytes_max)
 {
     memset(pool, 0, sizeof(*pool));
-    CHECK(bytes_max >= POOL_BIG_BYTES);
+    CHECK(bytes_max >= (size_t)POOL_RESERVE_BYTES + POOL_BIG_BYTES);
     pool->bytes_max = bytes_max;
     if (class_init(&pool->big, POOL_BIG_BYTES, bytes_max) < 0 ||
         class_init(&pool->small, POOL_SMALL_BYTES, bytes_max) < 0) {
@@ -91,14 +91,15 @@ void pool_trim(struct pool *pool)
     }
 }
 
-struct buf *pool_get(struct pool *pool, size_t want)
+/* As long as @keep bytes are left behind it. */
+static struct buf *take(struct pool *pool, size_t want, size_t keep)
 {
     struct pool_class *c =
         want <= POOL_SMALL_BYTES - sizeof(struct buf) ? &pool->small : &pool->big;
     struct buf *buf;
 
     CHECK(want <= c->slot_bytes - sizeof(struct buf));
-    if (pool->bytes_max - pool->bytes_used < c->slot_bytes || !(buf = class_take(c))) {
+    if (pool->bytes_max - pool->bytes_used < c->slot_bytes + keep || !(buf = class_take(c))) {
         pool->refused++;
         return NULL;
     }
@@ -113,9 +114,21 @@ struct buf *pool_get(struct pool *pool, size_t want)
     return buf;
 }
 
+struct buf *pool_get(struct pool *pool, size_t want)
+{
+    return take(pool, want, POOL_RESERVE_BYTES);
+}
+
+struct buf *pool_get_wire(struct pool *pool, size_t want)
+{
+    return take(pool, want, 0);
+}
+
 size_t pool_left(const struct pool *pool)
 {
-    return pool->bytes_max - pool->bytes_used;
+    size_t free_bytes = pool->bytes_max - pool->bytes_used;
+
+    return free_bytes > POOL_RESERVE_BYTES ? free_bytes - POOL_RESERVE_BYTES : 0;
 }
 
 struct buf *buf_ref(struct buf *buf)

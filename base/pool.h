@@ -6,6 +6,9 @@
  * so that a busy loop works on warm memory. After a burst pool_trim() gives the kernel back the pages of all
  * but POOL_WARM_BIG of them. Never blocks, never calls malloc after pool_init().
  *
+ * POOL_RESERVE_BYTES of it are the wire's: what is queued or held (pool_get()) can fill the rest, but never keeps
+ * a link from reading the next frame (pool_get_wire()): the acknowledgements in those frames free a full pool.
+ *
  * Single thread. Buffers are reference counted; the last unref returns them to their pool.
  */
 #ifndef WEIR_BASE_POOL_H
@@ -18,6 +21,7 @@
 enum {
     POOL_BIG_BYTES = 17 * 4096, /* whole slot: struct buf + headroom + 65,535 of IP + link headers */
     POOL_SMALL_BYTES = 4096,
+    POOL_RESERVE_BYTES = 4 * POOL_BIG_BYTES, /* what only pool_get_wire() hands out */
     POOL_WARM_BIG = 16,         /* free ones that keep their pages through a trim */
     POOL_TRIM_BATCH = 256,      /* buffers one pool_trim() gives back */
 };
@@ -45,17 +49,23 @@ struct pool {
     struct pool_class big, small;
     size_t bytes_max;    /* the ceiling */
     size_t bytes_used;   /* slots handed out */
-    uint64_t refused;    /* counter: the ceiling was met */
+    uint64_t refused;    /* counter: a buffer was asked for and there was none */
 };
 
-/** Reserve address space. Return: 0, or -ENOMEM. @bytes_max is at least one big slot. */
+/** Reserve address space. Return: 0, or -ENOMEM. @bytes_max is at least POOL_RESERVE_BYTES and one big slot. */
 int pool_init(struct pool *pool, size_t bytes_max);
 
 /** CHECKs that every buffer came back. */
 void pool_deinit(struct pool *pool);
 
-/** A buffer with at least @want bytes at data[] and one reference, or NULL at the ceiling. */
+/** A buffer with at least @want bytes at data[] and one reference, or NULL: only the reserve is left. */
 struct buf *pool_get(struct pool *pool, size_t want);
+
+/**
+ * The same out of the whole pool: for a frame being read from a link, or one on its way to the guest, which nothing
+ * keeps beyond the call while the pool is full. NULL at the ceiling.
+ */
+struct buf *pool_get_wire(struct pool *pool, size_t want);
 
 /** Whether pool_trim() would give something back. */
 bool pool_wants_trim(const struct pool *pool);
@@ -63,7 +73,7 @@ bool pool_wants_trim(const struct pool *pool);
 /** Give pages of free buffers back to the kernel, POOL_TRIM_BATCH of them at most: for when a burst is over. */
 void pool_trim(struct pool *pool);
 
-/** Bytes that pool_get() may still hand out. */
+/** Bytes that pool_get() may still hand out; the reserve is not among them. */
 size_t pool_left(const struct pool *pool);
 
 struct buf *buf_ref(struct buf *buf);

@@ -1,8 +1,8 @@
 /*
  * A keyed hash table from fixed-size keys to array indexes; the keys live in the caller's array.
  *
- * Open addressing, linear probing, deletion by backward shift: no tombstones, no allocation after init, one cache line a
- * look-up as a rule. The hash is keyed, so whoever chooses the keys cannot choose the slots.
+ * Open addressing, linear probing, deletion by backward shift: no tombstones, no allocation after init, one cache line
+ * a look-up as a rule. The hash is keyed, so whoever chooses the keys cannot choose the slots.
  */
 #ifndef WEIR_BASE_TABLE_H
 #define WEIR_BASE_TABLE_H

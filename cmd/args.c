@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "cmd/args_options.h"
 #include "cmd/setting.h"
+#include "policy/distance.h"
 
 static const char *const command_words[] = {
     [COMMAND_HELP] = "--help", [COMMAND_VERSION] = "--version", [COMMAND_RUN] = "run",
@@ -61,7 +62,7 @@ static int list_options(enum command command, struct option out[static ARGS_OPTI
 
 static int fail_option(const struct option *known, int known_count, const char *word, struct problem *problem)
 {
-    const char *names[ARGS_OPTIONS], *nearest;
+    const char *names[ARGS_OPTIONS], *nearest = NULL;
     char hint[PROBLEM_HINT_MAX] = "weir --help lists the options", bare[64];
     size_t len = strcspn(word, "=");
 
@@ -69,11 +70,13 @@ static int fail_option(const struct option *known, int known_count, const char *
     for (int i = 0; i < known_count; i++) {
         names[i] = known[i].name;
         if (strncmp(bare, "--", 2) == 0 && strcmp(bare + 2, known[i].name) == 0) {
-            (void)problem_set(problem, "", known[i].has_arg == required_argument ? "a value is missing" : "takes no value");
+            (void)problem_set(problem, "",
+                              known[i].has_arg == required_argument ? "a value is missing" : "takes no value");
             return fail(problem, bare);
         }
     }
-    nearest = strncmp(bare, "--", 2) == 0 ? problem_nearest(bare + 2, names, (size_t)known_count) : NULL;
+    if (strncmp(bare, "--", 2) == 0)
+        nearest = distance_nearest(bare + 2, strlen(bare + 2), names, (size_t)known_count);
     if (nearest)
         (void)snprintf(hint, sizeof(hint), "did you mean '--%s'?", nearest);
     (void)problem_set(problem, hint, "unknown option");
@@ -160,7 +163,8 @@ static int read_options(int argc, char **argv, struct args *out, struct problem 
         if (c == '?' || c == ':')
             return fail_option(known, known_count, word, problem);
         for (size_t i = 0; i < ARGS_OPTIONS; i++)
-            if (c == VALUE_BASE + (int)i || (c < VALUE_BASE && args_options[i].kind == (c == 'v' ? OPTION_VERBOSE : OPTION_HELP)))
+            if (c == VALUE_BASE + (int)i ||
+                (c < VALUE_BASE && args_options[i].kind == (c == 'v' ? OPTION_VERBOSE : OPTION_HELP)))
                 option = &args_options[i];
         CHECK(option);
         if (c >= VALUE_BASE && !is_spelled_out(word, option->name))

@@ -1,5 +1,6 @@
 /*
- * `weir check`: the configuration was valid, or this would not be reached; print what it comes to and what looks unmeant.
+ * `weir check`: the configuration was valid, or this would not be reached; print what it comes to and what looks
+ * unmeant.
  */
 #include <stdio.h>
 

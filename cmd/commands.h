@@ -22,4 +22,7 @@ int exec_command(const struct args *args, const struct config *config);
 int check_command(const struct args *args, const struct config *config);
 int explain_command(const struct args *args, const struct config *config);
 
+/** Become weir-replay. @argv: its words, from its own name on. Returns only when it cannot. */
+int replay_command(char **argv);
+
 #endif

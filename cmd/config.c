@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/mac.h"
 
 void config_init(struct config *c)
 {
@@ -52,6 +53,21 @@ int config_finish(struct config *c, struct problem *problem)
     return 0;
 }
 
+struct policy *config_policy(const struct config *c)
+{
+    struct policy_config pc = {.groups = c->groups};
+
+    for (unsigned i = 0; i < POLICY_LAYERS; i++) {
+        pc.layers[i] = (struct policy_layer_config){
+            .present = c->layers[i].present,
+            .allow_default = c->layers[i].allow_default,
+            .rules = c->layers[i].rules,
+            .rule_count = c->layers[i].count,
+        };
+    }
+    return policy_new(&pc);
+}
+
 size_t config_rule_count(const struct config *c)
 {
     return c->layers[POLICY_LAYER_FLOOR].count + c->layers[POLICY_LAYER_POLICY].count;
@@ -83,14 +99,13 @@ static void print_quoted(FILE *out, const char *text)
 
 static void print_network(const struct config *c, FILE *out)
 {
-    char text[ADDR_PREFIX_TEXT_MAX];
-    const uint8_t *m = c->guest_mac;
+    char text[ADDR_PREFIX_TEXT_MAX], mac[MAC_TEXT_MAX];
 
     (void)fprintf(out, "network:\n  ipv4: %s\n  ipv6: off\n  mtu: %u\n  hostname: ",
                   addr_prefix_format(&c->instance.net4, text), c->instance.mtu);
     print_quoted(out, c->instance.hostname);
     if (c->guest_mac_given)
-        (void)fprintf(out, "\n  guest_mac: \"%02x:%02x:%02x:%02x:%02x:%02x\"", m[0], m[1], m[2], m[3], m[4], m[5]);
+        (void)fprintf(out, "\n  guest_mac: \"%s\"", mac_format(c->guest_mac, mac));
     (void)fputc('\n', out);
 }
 

@@ -76,7 +76,11 @@ int config_parse(const char *text, size_t len, const char *filename, struct conf
 /** The same from a file of at most CONFIG_BYTES_MAX. Return: 0, or -EINVAL with @problem filled. */
 int config_read_file(const char *path, struct config *c, struct problem *problem);
 
-/** Check what single values cannot tell, and fill in what follows from others. Return: 0, or -EINVAL, @problem filled. */
+/**
+ * Check what single values cannot tell, and fill in what follows from others.
+ *
+ * Return: 0, or -EINVAL with @problem filled.
+ */
 int config_finish(struct config *c, struct problem *problem);
 
 /** "vm.yaml:3:7" or "--rule #2". Return: @out. */
@@ -85,6 +89,13 @@ char *config_place_format(const struct config *c, const struct config_place *pla
 
 /** Print the effective configuration as a file that reads as the same. */
 void config_print(const struct config *c, FILE *out);
+
+/**
+ * The policy it describes; its groups hold the configured entries only, as an instance wants them.
+ *
+ * Return: one reference, the caller's; NULL out of memory.
+ */
+struct policy *config_policy(const struct config *c);
 
 /** How many rules there are, in all layers. */
 size_t config_rule_count(const struct config *c);

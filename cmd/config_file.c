@@ -1,5 +1,6 @@
 /*
- * The configuration file: which keys there are, and how each is read. Everything else in the file is an error with its place.
+ * The configuration file: which keys there are, and how each is read. Everything else in the file is an error with its
+ * place.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,7 @@
 /*
- * A YAML text as a tree of nodes with their places (libyaml's document interface), after everything was refused that a hostile
- * or careless file could hold and a configuration has no use for: anchors, aliases, tags, several documents, deep nesting,
- * control characters, values longer than CONFIG_VALUE_MAX. Internal to cmd/.
+ * A YAML text as a tree of nodes with their places (libyaml's document interface), after everything was refused that a
+ * hostile or careless file could hold and a configuration has no use for: anchors, aliases, tags, several documents,
+ * deep nesting, control characters, values longer than CONFIG_VALUE_MAX. Internal to cmd/.
  */
 #ifndef WEIR_CMD_DOCUMENT_H
 #define WEIR_CMD_DOCUMENT_H
@@ -24,7 +24,8 @@ struct document {
  *
  * Return: 0, or -EINVAL with @problem filled, place included. document_deinit() in either case.
  */
-int document_load(const char *text, size_t len, const char *filename, struct document *out_doc, struct problem *problem);
+int document_load(const char *text, size_t len, const char *filename, struct document *out_doc,
+                  struct problem *problem);
 void document_deinit(struct document *doc);
 
 /** The top node, or NULL when the text is empty. Nodes are borrowed from @doc. */
@@ -39,8 +40,8 @@ const char *document_text(const yaml_node_t *node);
 int document_fail(const struct document *doc, const yaml_node_t *node);
 
 /**
- * Set the problem's place to byte @column (from 1) of the scalar's text, as far as that can be told: a text in several lines or
- * with escapes is pointed at as a whole.
+ * Set the problem's place to byte @column (from 1) of the scalar's text, as far as that can be told: a text in several
+ * lines or with escapes is pointed at as a whole.
  */
 int document_fail_within(const struct document *doc, const yaml_node_t *node, unsigned column);
 

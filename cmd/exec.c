@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/fdpass.h"
 #include "cmd/commands.h"
 #include "cmd/say.h"
 #include "cmd/service.h"
@@ -70,7 +71,8 @@ static int start_guest(struct exec *x, struct exec_guest *g)
     g->channel = ends[1];
     (void)fflush(NULL);
     /* Like fork(): no stack of its own, no shared memory. */
-    pid = syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | SIGCHLD, NULL, NULL, NULL, NULL);
+    pid = syscall(SYS_clone, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | SIGCHLD, NULL, NULL, NULL,
+                  NULL);
     if (pid == 0) {
         (void)close(ends[0]);
         exec_guest_main(g);
@@ -87,47 +89,38 @@ static int start_guest(struct exec *x, struct exec_guest *g)
     return ends[0];
 }
 
-/* Return: the TAP's descriptor, or -errno after an error line. */
-static int receive_tap(int channel)
+/* Return: 0, or -errno after an error line. */
+static int receive_tap(int channel, struct tap_device *out_tap)
 {
-    struct exec_report report = {.result = -EIO};
-    char control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {.iov_base = &report, .iov_len = sizeof(report)};
-    struct msghdr msg = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control,
-        .msg_controllen = sizeof(control),
-    };
-    struct cmsghdr *c;
-    ssize_t n = recvmsg(channel, &msg, MSG_CMSG_CLOEXEC);
-    int tap;
+    struct exec_report report;
+    int fd, err = fdpass_receive(channel, &report, sizeof(report), &fd);
 
-    if (n != (ssize_t)sizeof(report)) {
+    if (err < 0) {
         say_error("exec", "the guest ended before it was set up");
-        return -EIO;
+        return err;
     }
     if (report.result < 0) {
         say_error("exec", "%s", report.error);
         return report.result;
     }
-    c = CMSG_FIRSTHDR(&msg);
-    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int))) {
+    if (fd < 0) {
         say_error("exec", "the guest sent no TAP");
         return -EIO;
     }
-    memcpy(&tap, CMSG_DATA(c), sizeof(int));
-    return tap;
+    *out_tap = report.tap;
+    out_tap->fd = fd;
+    return 0;
 }
 
-static int open_link(struct exec *x, int tap)
+static int open_link(struct exec *x, const struct tap_device *tap)
 {
     const struct config *c = x->service.config;
-    struct link_spec spec = {.kind = LINK_TAP, .device = EXEC_DEVICE, .fd = tap, .mac_pinned = c->guest_mac_given};
+    struct link_spec spec = link_spec_of_tap(EXEC_DEVICE, tap);
     char error[LINK_ERROR_MAX];
     int err;
 
     memcpy(spec.mac, c->guest_mac, sizeof(spec.mac));
+    spec.mac_pinned = c->guest_mac_given;
     err = link_open(x->service.instance, &spec, error);
     if (err < 0)
         say_error("exec", "%s", error);
@@ -136,23 +129,12 @@ static int open_link(struct exec *x, int tap)
 
 /* ---- the guest's end ---- */
 
-static bool undelivered(const struct flow_table *flows)
-{
-    for (uint32_t i = 0; i < flows->fresh; i++) {
-        const struct flow *flow = &flows->flows[i];
-
-        if (flow->state != FLOW_FREE && flow->state != FLOW_CLOSING && flow->kind == FLOW_TCP)
-            return true;
-    }
-    return false;
-}
-
 /* CMD's last bytes are on their way: its kernel still has them, and the server has not had the last one. */
 static void on_linger(uv_timer_t *timer)
 {
     struct exec *x = timer->data;
 
-    if (uv_now(&x->service.loop) >= x->linger_until_ms || !undelivered(&x->service.instance->flows))
+    if (uv_now(&x->service.loop) >= x->linger_until_ms || !instance_undelivered(x->service.instance))
         service_close(&x->service);
 }
 
@@ -216,17 +198,18 @@ static int watch(struct exec *x, const struct exec_guest *g)
 /* Set up weir's half while the guest sets up its own, join them, and let CMD start. */
 static int serve(struct exec *x, const struct config *config, const struct exec_guest *g, int channel)
 {
-    int err = service_open(&x->service, config, STDERR_FILENO), tap;
+    struct tap_device tap;
+    int err = service_open(&x->service, config, STDERR_FILENO);
 
     x->service.on_closing = on_closing;
     if (err == 0)
         err = watch(x, g);
     if (err < 0)
         return err;
-    tap = receive_tap(channel);
-    if (tap < 0)
-        return tap;
-    err = open_link(x, tap);
+    err = receive_tap(channel, &tap);
+    if (err < 0)
+        return err;
+    err = open_link(x, &tap);
     if (err < 0)
         return err;
     if (send(channel, "g", 1, MSG_NOSIGNAL) != 1) {

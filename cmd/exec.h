@@ -3,10 +3,11 @@
  *
  *   weir ── clone(user, mount, pid, ipc) ──► init (process 1 of the guest) ── fork ──► CMD
  *
- * init, in order: maps its ids; hides the host's service sockets and sets up names (exec_mount.c); enters a second user namespace
- * with a mount and a network namespace of its own, so that CMD, even as root, cannot take the mounts off again; makes the network
- * (exec_net.c); sends the TAP to weir and waits until it is served; gives up descriptors and system calls (exec_seccomp.c); starts
- * CMD, passes signals on, and ends with its status, which ends everything else in the guest.
+ * init, in order: maps its ids; hides the host's service sockets and sets up names (exec_mount.c); enters a second user
+ * namespace with a mount and a network namespace of its own, so that CMD, even as root, cannot take the mounts off
+ * again; makes the network (exec_net.c); sends the TAP to weir and waits until it is served; gives up descriptors and
+ * system calls (exec_seccomp.c); starts CMD, passes signals on, and ends with its status, which ends everything else in
+ * the guest.
  */
 #ifndef WEIR_CMD_EXEC_H
 #define WEIR_CMD_EXEC_H
@@ -34,9 +35,10 @@ struct exec_guest {
     gid_t outer_gid, gid;
 };
 
-/* What init tells weir: an error, or that the guest is ready; then the TAP's descriptor travels along. */
+/* What init tells weir: an error, or that the guest is ready, with the TAP's descriptor along (base/fdpass.h). */
 struct exec_report {
     int result;
+    struct tap_device tap; /* its fd is a number of init's */
     char error[LINK_ERROR_MAX];
 };
 
@@ -48,8 +50,8 @@ _Noreturn void exec_guest_main(const struct exec_guest *guest);
 /** Private mounts: empty /run, the host's sockets out of reach, own resolv.conf, nsswitch.conf and /proc. */
 int exec_mounts(const struct exec_guest *guest, char error[static LINK_ERROR_MAX]);
 
-/** The TAP, addresses and routes, in the network namespace of the caller. @out_tap: owned by the caller. */
-int exec_net(const struct exec_guest *guest, int *out_tap, char error[static LINK_ERROR_MAX]);
+/** The TAP, addresses and routes, in the network namespace of the caller. @out_tap: its descriptor is the caller's. */
+int exec_net(const struct exec_guest *guest, struct tap_device *out_tap, char error[static LINK_ERROR_MAX]);
 
 /** No new privileges; only sockets that the namespaces confine. For good. */
 int exec_seccomp(char error[static LINK_ERROR_MAX]);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/fdpass.h"
 #include "cmd/commands.h"
 #include "cmd/exec.h"
 
@@ -65,26 +66,6 @@ static int enter_inner(const struct exec_guest *g, char error[static LINK_ERROR_
 
 /* ---- talking to weir ---- */
 
-static void send_report(int channel, const struct exec_report *report, int tap)
-{
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {.iov_base = (void *)report, .iov_len = sizeof(*report)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (report->result == 0) {
-        struct cmsghdr *c;
-
-        msg.msg_control = control;
-        msg.msg_controllen = sizeof(control);
-        c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &tap, sizeof(int));
-    }
-    (void)sendmsg(channel, &msg, MSG_NOSIGNAL); /* when weir is gone, the next recv() says so */
-}
-
 static bool wait_for_go(int channel)
 {
     char go;
@@ -133,7 +114,7 @@ static int mind(const struct exec_guest *g, pid_t cmd)
     }
 }
 
-static int set_up(const struct exec_guest *g, int *out_tap, char error[static LINK_ERROR_MAX])
+static int set_up(const struct exec_guest *g, struct tap_device *out_tap, char error[static LINK_ERROR_MAX])
 {
     int err = map_ids(g->uid, g->outer_uid, g->gid, g->outer_gid, error);
 
@@ -152,11 +133,11 @@ static int set_up(const struct exec_guest *g, int *out_tap, char error[static LI
 _Noreturn void exec_guest_main(const struct exec_guest *g)
 {
     struct exec_report report = {.result = 0};
-    int tap = -1;
     pid_t cmd;
 
-    report.result = set_up(g, &tap, report.error);
-    send_report(g->channel, &report, tap);
+    report.result = set_up(g, &report.tap, report.error);
+    /* When weir is gone, the next recv() says so. */
+    (void)fdpass_send(g->channel, &report, sizeof(report), report.result == 0 ? report.tap.fd : -1);
     if (report.result < 0 || !wait_for_go(g->channel))
         _exit(EXIT_EXEC_FAILED);
     if (close_range(STDERR_FILENO + 1, ~0u, 0) < 0) {

@@ -1,7 +1,7 @@
 /*
- * The guest's view of the file system: the host's, without what would lead around its network. Services are reached through
- * sockets in the file system, which no network namespace confines; so /run is empty, and every other socket that is bound on the
- * host now is covered by a file that nothing listens on.
+ * The guest's view of the file system: the host's, without what would lead around its network. Services are reached
+ * through sockets in the file system, which no network namespace confines; so /run is empty, and every other socket
+ * that is bound on the host now is covered by a file that nothing listens on.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -79,14 +79,15 @@ static int open_share(struct view *v, const char *path)
         }
     if (!is_hidden(share->path) && !S_ISSOCK(st.st_mode)) {
         errno = 0;
-        return exec_fail(v->error, "'%s' is no socket and not below /run, so it is not hidden and needs no --share", path);
+        return exec_fail(v->error, "'%s' is no socket and not below /run, so it is not hidden and needs no --share",
+                         path);
     }
     return 0;
 }
 
 /*
- * Where the name /etc/resolv.conf leads. A link into /run often leads nowhere once /run is hidden, or already does: then the
- * file is made there. Return: 0; -errno.
+ * Where the name /etc/resolv.conf leads. A link into /run often leads nowhere once /run is hidden, or already does:
+ * then the file is made there. Return: 0; -errno.
  */
 static int find_resolv(struct view *v)
 {
@@ -263,12 +264,12 @@ static void search_line(const struct instance_config *in, char *out, size_t size
 static int set_names(struct view *v)
 {
     const struct instance_config *in = &v->guest->config->instance;
-    struct addr gateway = addr_prefix_nth(&in->net4, 1);
+    struct network net4 = network_plan(&in->net4);
     char text[1024], addr[ADDR_TEXT_MAX], search[2 * GUEST_SEARCH_MAX];
     int err;
 
     search_line(in, search, sizeof(search));
-    (void)snprintf(text, sizeof(text), "nameserver %s\n%s%s", addr_format(&gateway, addr), search,
+    (void)snprintf(text, sizeof(text), "nameserver %s\n%s%s", addr_format(&net4.gateway, addr), search,
                    search[0] != '\0' ? "\n" : "");
     err = write_file(v, OWN_RESOLV, 0644, text);
     if (err == 0)

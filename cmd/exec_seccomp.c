@@ -5,7 +5,8 @@
  *   io_uring_setup()                          its ring makes sockets without calling socket()
  *   ioctl(TIOCSTI), ioctl(TIOCLINUX)          they type into the terminal that CMD shares with the host's shell
  *
- * Calls of another architecture (32-bit programs) end the process: their socketcall() hides its arguments from a filter.
+ * Calls of another architecture (32-bit programs) end the process: their socketcall() hides its arguments from a
+ * filter.
  */
 #include <errno.h>
 #include <seccomp.h>

@@ -1,6 +1,7 @@
 /*
- * `weir explain`: ask the policy about a flow, stage by stage, and print each answer with the rule it is from. Nothing is sent;
- * names are not resolved: what the resolver told the guest is given by --name, or supposed where the destination is a name.
+ * `weir explain`: ask the policy about a flow, stage by stage, and print each answer with the rule it is from. Nothing
+ * is sent; names are not resolved: what the resolver told the guest is given by --name, or supposed where the
+ * destination is a name.
  */
 #include "cmd/commands.h"
 
@@ -9,9 +10,9 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "cmd/policy_build.h"
+#include "cmd/endpoint.h"
 #include "cmd/say.h"
-#include "cmd/setting.h"
+#include "datapath/policy_build.h"
 
 enum { PORT_DEFAULT = 443, STAND_IN_TRIES = 4096 };
 
@@ -62,44 +63,19 @@ static int add_name(struct question *q, const char *text)
     return 0;
 }
 
-/* Cut the port off "HOST:PORT", "[V6]:PORT" or a bare host; an IPv6 address without brackets has none. */
-static int split(const char *word, char host[static NAME_TEXT_MAX + 2], const char **out_port)
-{
-    const char *colon = strrchr(word, ':'), *bracket = word[0] == '[' ? strchr(word, ']') : NULL;
-    const char *from = word, *to = word + strlen(word);
-
-    *out_port = NULL;
-    if (bracket) {
-        if (bracket[1] != '\0' && bracket[1] != ':')
-            return -EINVAL;
-        from = word + 1;
-        to = bracket;
-        *out_port = bracket[1] == ':' ? bracket + 2 : NULL;
-    } else if (colon && strchr(word, ':') == colon) {
-        to = colon;
-        *out_port = colon + 1;
-    }
-    if ((size_t)(to - from) > NAME_TEXT_MAX + 1)
-        return -EINVAL;
-    memcpy(host, from, (size_t)(to - from));
-    host[to - from] = '\0';
-    return 0;
-}
-
 static int take_dest(struct question *q, const char *word)
 {
     char host[NAME_TEXT_MAX + 2];
-    struct problem problem;
-    uint64_t port = PORT_DEFAULT;
-    const char *port_text;
+    uint16_t port = 0;
+    int err = endpoint_split(word, host, sizeof(host), &port);
 
-    if (split(word, host, &port_text) < 0)
-        return fail(word, "not a destination; write NAME:PORT, ADDRESS:PORT or [ADDRESS]:PORT");
-    if (port_text && q->proto == RULE_ICMP)
-        return fail(word, "icmp has no ports");
-    if (port_text && setting_count(port_text, 1, UINT16_MAX, &port, &problem) < 0)
+    if (err == -ERANGE)
         return fail(word, "a port is a number from 1 to 65535");
-    q->port = q->proto == RULE_ICMP ? 0 : (uint16_t)port;
+    if (err < 0)
+        return fail(word, "not a destination; write NAME:PORT, ADDRESS:PORT or [ADDRESS]:PORT");
+    if (port > 0 && q->proto == RULE_ICMP)
+        return fail(word, "icmp has no ports");
+    q->port = port > 0 || q->proto == RULE_ICMP ? port : PORT_DEFAULT;
     if (addr_parse(host, &q->dst) == 0)
         return 0;
     q->by_name = true;
@@ -221,13 +197,13 @@ static void judge_names(struct question *q)
 /* What is decided elsewhere than by rules. */
 static void print_notes(const struct question *q)
 {
-    struct addr gateway = addr_prefix_nth(&q->config->instance.net4, 1);
+    struct network net4 = network_plan(&q->config->instance.net4);
 
     if (q->dst.family == ADDR_V6)
         (void)puts("note     guests have no IPv6 in this version: such packets are dropped before any rule");
     if (q->proto == RULE_ICMP)
         (void)puts("note     only the gateway answers pings in this version; an echo to others is refused");
-    else if (q->port == 53 && (addr_equal(&q->dst, &gateway) ||
+    else if (q->port == 53 && (addr_equal(&q->dst, &net4.gateway) ||
                                !policy_opens_resolver(q->policy, q->proto, &q->dst, q->wall_s)))
         (void)puts("note     the gateway's resolver answers port 53, whatever address was asked, and judges each name");
 }
@@ -266,10 +242,26 @@ static int judge_flow(const struct question *q, const char *sni)
     return 0;
 }
 
+/* The policy that an instance would enforce now. Return: 0, or -errno after an error line. */
+static int make_policy(const struct config *c, struct policy **out_policy)
+{
+    struct network net4 = network_plan(&c->instance.net4);
+    struct host_addrs host;
+    struct policy *given = NULL;
+    int err = host_addrs_read(&host);
+
+    if (err == 0 && (!(given = config_policy(c)) || !(*out_policy = policy_build(given, &net4, &host))))
+        err = -ENOMEM;
+    policy_unref(given);
+    if (err < 0)
+        say_error("explain", "the policy cannot be made: %s",
+                  err == -E2BIG ? "the host has too many addresses to close" : strerror(-err));
+    return err;
+}
+
 int explain_command(const struct args *args, const struct config *config)
 {
     struct question *q = calloc(1, sizeof(*q));
-    struct host_addrs host;
     struct policy *policy = NULL;
     int err = q ? 0 : -ENOMEM;
 
@@ -280,13 +272,8 @@ int explain_command(const struct args *args, const struct config *config)
         q->wall_s = instance_wall_s();
         err = take_question(q, args);
     }
-    if (err == 0) {
-        err = host_addrs_read(&host);
-        if (err == 0 && !(policy = policy_build(config, &host)))
-            err = -ENOMEM;
-        if (err < 0)
-            say_error("explain", "the policy cannot be made: %s", strerror(-err));
-    }
+    if (err == 0)
+        err = make_policy(config, &policy);
     if (err == 0) {
         q->policy = policy;
         if (q->by_name)

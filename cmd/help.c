@@ -11,6 +11,7 @@ static const char head[] =
     "  weir check [options] [FILE]            validate a configuration and print what it comes to\n"
     "  weir explain [options] [tcp|udp|icmp] DEST[:PORT]\n"
     "                                         which rule decides, and why; nothing is sent\n"
+    "  weir replay DIR...                     run recorded cases on a simulated clock and host\n"
     "  weir --version | --help\n";
 
 static const char tail[] =

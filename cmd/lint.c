@@ -1,7 +1,7 @@
 /*
- * Shadowing is claimed only where it is certain. A name rule that allows may be passed over (its need is not met, the name is not
- * pinned), so it hides only rules that need no less; an address rule that allows does not open the floor, so it hides only what
- * it opens.
+ * Shadowing is claimed only where it is certain. A name rule that allows may be passed over (its need is not met, the
+ * name is not pinned), so it hides only rules that need no less; an address rule that allows does not open the floor,
+ * so it hides only what it opens.
  */
 #include "cmd/lint.h"
 

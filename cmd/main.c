@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -51,6 +52,8 @@ int main(int argc, char **argv)
     struct args args;
     int status = EXIT_DONE;
 
+    if (argc > 1 && strcmp(argv[1], "replay") == 0)
+        return replay_command(argv + 1); /* its words are another program's */
     if (args_parse(argc, argv, &args, &problem) < 0) {
         problem_print(&problem);
         status = EXIT_USAGE;

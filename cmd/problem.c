@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NEAR_WORD_MAX = 24, NEAR_DISTANCE_MAX = 2 };
+#include "policy/distance.h"
 
 int problem_set(struct problem *p, const char *hint, const char *format, ...)
 {
@@ -42,55 +42,10 @@ void problem_print(const struct problem *p)
     (void)fprintf(stderr, "%s\n", line);
 }
 
-/* Edits (insert, drop, change a letter) from one word to another; beyond NEAR_DISTANCE_MAX for long words. */
-static unsigned distance(const char *a, const char *b)
-{
-    unsigned row[NEAR_WORD_MAX + 1];
-    size_t a_len = strlen(a), b_len = strlen(b);
-
-    if (a_len > NEAR_WORD_MAX || b_len > NEAR_WORD_MAX)
-        return NEAR_DISTANCE_MAX + 1;
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= a_len; i++) {
-        unsigned diagonal = row[0];
-
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= b_len; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[b_len];
-}
-
-const char *problem_nearest(const char *word, const char *const *known, size_t count)
-{
-    unsigned nearest = NEAR_DISTANCE_MAX + 1;
-    const char *found = NULL;
-
-    for (size_t i = 0; i < count; i++) {
-        unsigned d = distance(word, known[i]);
-
-        /* A word of two letters is near to everything. */
-        if (d < nearest && d < strlen(known[i])) {
-            nearest = d;
-            found = known[i];
-        }
-    }
-    return found;
-}
-
 char *problem_did_you_mean(const char *word, const char *const *known, size_t count,
                            char out[static PROBLEM_HINT_MAX])
 {
-    const char *nearest = problem_nearest(word, known, count);
+    const char *nearest = distance_nearest(word, strlen(word), known, count);
 
     out[0] = '\0';
     if (nearest)

@@ -32,14 +32,7 @@ __attribute__((format(printf, 2, 3))) int problem_at(struct problem *p, const ch
 /** Print "weir: WHERE: WHAT; HINT" on stderr, with whatever a terminal might obey replaced by '?'. */
 void problem_print(const struct problem *p);
 
-/**
- * The word of @count @known ones that @word was probably meant to be.
- *
- * Return: one of @known, or NULL when none is near.
- */
-const char *problem_nearest(const char *word, const char *const *known, size_t count);
-
-/** "did you mean 'X'?" into @out, or "" when nothing is near. Return: @out. */
+/** "did you mean 'X'?" into @out, X one of @count @known words, or "" when none is near. Return: @out. */
 char *problem_did_you_mean(const char *word, const char *const *known, size_t count,
                            char out[static PROBLEM_HINT_MAX]);
 

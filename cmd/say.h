@@ -7,7 +7,8 @@
 #include "cmd/config.h"
 
 /** Print "weir: ..." when the configuration's level is at least @level. */
-__attribute__((format(printf, 3, 4))) void say(const struct config *c, enum config_level level, const char *format, ...);
+__attribute__((format(printf, 3, 4)))
+void say(const struct config *c, enum config_level level, const char *format, ...);
 
 /** Print an error "weir: WHERE: ...", at any level. */
 __attribute__((format(printf, 2, 3))) void say_error(const char *where, const char *format, ...);

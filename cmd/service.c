@@ -11,14 +11,13 @@
 
 #include "base/check.h"
 #include "base/counters.h"
-#include "cmd/policy_build.h"
 #include "cmd/say.h"
 
 /* ---- the flow log ---- */
 
 /*
- * "-": a description of our own for the standard descriptor, so that O_NONBLOCK does not change what the shell and CMD share. A
- * socket cannot be reopened; it is nobody's terminal either.
+ * "-": a description of our own for the standard descriptor, so that O_NONBLOCK does not change what the shell and CMD
+ * share. A socket cannot be reopened; it is nobody's terminal either.
  */
 static int open_standard(int standard)
 {
@@ -59,45 +58,28 @@ static int open_log(struct service *s, int standard)
 
 /* ---- the host's addresses ---- */
 
-static int read_host(struct host_addrs *out)
+static void say_host_error(int err)
 {
-    int err = host_addrs_read(out);
-
     if (err == -E2BIG)
         say_error("host", "its interfaces have more than %d addresses, more than this version can close to guests",
                   GROUP_HOST_ADDRS_MAX);
-    else if (err < 0)
+    else
         say_error("host", "cannot read its interfaces' addresses: %s", strerror(-err));
-    return err;
 }
 
-static void on_host_change(void *ctx)
+static void on_host_addrs(void *ctx, int err)
 {
     struct service *s = ctx;
-    struct host_addrs now = {0};
-    struct policy *policy;
 
-    if (s->closing)
-        return;
-    if (read_host(&now) < 0) {
-        /* An address that is not in the policy would be open to guests: better no network than that. */
+    if (err < 0) {
+        /* The instance allows nothing any more: a program that serves nobody ends, so that somebody looks. */
+        say_host_error(err);
         s->failed = true;
         service_close(s);
         return;
     }
-    if (now.count == s->host.count && memcmp(now.addrs, s->host.addrs, now.count * sizeof(now.addrs[0])) == 0)
-        return;
-    policy = policy_build(s->config, &now);
-    if (!policy) {
-        say_error("policy", "out of memory");
-        s->failed = true;
-        service_close(s);
-        return;
-    }
-    s->host = now;
-    instance_set_policy(s->instance, policy);
-    policy_unref(policy);
-    say(s->config, CONFIG_LEVEL_DEBUG, "the host's addresses changed: %zu are closed to guests", now.count);
+    say(s->config, CONFIG_LEVEL_DEBUG, "the host's addresses changed: %zu are closed to guests",
+        instance_host_addrs(s->instance)->count);
 }
 
 /* ---- opening ---- */
@@ -115,20 +97,21 @@ void service_raise_limits(void)
 static void describe(const struct service *s)
 {
     const struct config *c = s->config;
-    struct addr gateway = addr_prefix_nth(&c->instance.net4, 1), alias = policy_build_alias(&c->instance.net4);
+    const struct host_addrs *host = instance_host_addrs(s->instance);
+    struct network net4 = network_plan(&c->instance.net4);
     char net[ADDR_PREFIX_TEXT_MAX], a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
 
     if (config_rule_count(c) == 0 && !c->layers[POLICY_LAYER_POLICY].allow_default)
         say(c, CONFIG_LEVEL_INFO, "there is no rule, so everything is denied; add --allow NAME, or --default allow");
-    for (size_t i = 0; i < s->host.count; i++)
-        if (addr_prefix_contains(&c->instance.net4, &s->host.addrs[i]))
+    for (size_t i = 0; i < host->count; i++)
+        if (addr_prefix_contains(&net4.net, &host->addrs[i]))
             say(c, CONFIG_LEVEL_INFO, "the host's own address %s lies in the guest's network %s, which hides it; "
-                "choose another with --ipv4", addr_format(&s->host.addrs[i], a),
-                addr_prefix_format(&c->instance.net4, net));
+                "choose another with --ipv4", addr_format(&host->addrs[i], a), addr_prefix_format(&net4.net, net));
     say(c, CONFIG_LEVEL_DEBUG, "network %s, gateway and resolver %s, host alias %s, MTU %u",
-        addr_prefix_format(&c->instance.net4, net), addr_format(&gateway, a), addr_format(&alias, b), c->instance.mtu);
+        addr_prefix_format(&net4.net, net), addr_format(&net4.gateway, a), addr_format(&net4.alias, b),
+        c->instance.mtu);
     say(c, CONFIG_LEVEL_DEBUG, "%zu rules, default %s; %zu of the host's addresses are closed", config_rule_count(c),
-        c->layers[POLICY_LAYER_POLICY].allow_default ? "allow" : "deny", s->host.count);
+        c->layers[POLICY_LAYER_POLICY].allow_default ? "allow" : "deny", host->count);
 }
 
 static int make_instance(struct service *s)
@@ -136,15 +119,19 @@ static int make_instance(struct service *s)
     struct instance_config ic = s->config->instance;
     int err;
 
-    ic.policy = policy_build(s->config, &s->host);
+    ic.policy = config_policy(s->config);
     if (!ic.policy) {
         say_error("policy", "out of memory");
         return -ENOMEM;
     }
     ic.log_fd = s->log_fd;
+    ic.on_host_addrs = on_host_addrs;
+    ic.ctx = s;
     err = instance_new(&s->loop, &ic, &s->instance);
     policy_unref(ic.policy);
-    if (err < 0)
+    if (err == -E2BIG)
+        say_host_error(err);
+    else if (err < 0)
         say_error("instance", "cannot be made: %s", strerror(-err));
     return err;
 }
@@ -161,14 +148,7 @@ int service_open(struct service *s, const struct config *config, int log_standar
         return err;
     }
     s->loop_open = true;
-    /* Watch first: a change between reading and watching would be missed. */
-    err = host_watch_open(&s->watch, &s->loop, on_host_change, s);
-    if (err < 0)
-        say_error("host", "cannot watch its addresses: %s", strerror(-err));
-    if (err == 0)
-        err = read_host(&s->host);
-    if (err == 0)
-        err = open_log(s, log_standard);
+    err = open_log(s, log_standard);
     if (err == 0)
         err = make_instance(s);
     if (err == 0)
@@ -180,10 +160,11 @@ int service_open(struct service *s, const struct config *config, int log_standar
 
 static void say_counters(const struct service *s)
 {
+    const struct counters *counters = instance_counters(s->instance);
+
     for (unsigned i = 0; i < COUNTER_COUNT; i++)
-        if (s->instance->counters.n[i] > 0)
-            say(s->config, CONFIG_LEVEL_DEBUG, "%s %" PRIu64, counter_name((enum counter)i),
-                s->instance->counters.n[i]);
+        if (counters->n[i] > 0)
+            say(s->config, CONFIG_LEVEL_DEBUG, "%s %" PRIu64, counter_name((enum counter)i), counters->n[i]);
 }
 
 static void on_instance_closed(void *ctx)
@@ -198,7 +179,6 @@ void service_close(struct service *s)
     if (s->closing)
         return;
     s->closing = true;
-    host_watch_close(&s->watch);
     if (s->instance) {
         say_counters(s);
         instance_close(s->instance, on_instance_closed, s);

@@ -1,5 +1,5 @@
 /*
- * What `run` and `exec` have in common: the loop, the instance, the flow log, and a policy that follows the host's addresses.
+ * What `run` and `exec` have in common: the loop, the instance, the flow log.
  */
 #ifndef WEIR_CMD_SERVICE_H
 #define WEIR_CMD_SERVICE_H
@@ -8,14 +8,12 @@
 #include <uv.h>
 
 #include "cmd/config.h"
-#include "cmd/host_addrs.h"
+#include "datapath/instance.h"
 
 struct service {
     uv_loop_t loop;
     const struct config *config; /* borrowed */
     struct instance *instance;   /* owned; NULL before service_open() and once it is closed */
-    struct host_addrs host;
-    struct host_watch watch;
     int log_fd;                  /* owned; -1: none */
     bool loop_open, closing, failed;
     void (*on_closing)(struct service *s); /* close your handles too; may be NULL */

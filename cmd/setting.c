@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/mac.h"
+#include "cmd/endpoint.h"
+#include "policy/distance.h"
 
-enum { NET4_BITS_MIN = 8, NET4_BITS_MAX = 29 }; /* a /29 still holds the gateway, a guest and the host alias */
+enum { PORT_DNS = 53 };
 
 /* Index of @text in @words, or -EINVAL with the problem set. */
 static int choose(const char *text, const char *const *words, size_t count, const char *what, struct problem *p)
@@ -52,7 +55,6 @@ int setting_hostname(struct config *c, const char *text, struct problem *p)
 
 int setting_ipv4(struct config *c, const char *text, struct problem *p)
 {
-    struct group_table scratch = {0};
     struct addr_prefix net;
     int err = addr_prefix_parse(text, &net);
 
@@ -62,10 +64,11 @@ int setting_ipv4(struct config *c, const char *text, struct problem *p)
         return problem_set(p, "", "'%s': bits are set behind the prefix length", text);
     if (err < 0 || net.base.family != ADDR_V4)
         return problem_set(p, "write it like 192.168.127.0/24", "'%s' is not an IPv4 network", text);
-    if (net.bits < NET4_BITS_MIN || net.bits > NET4_BITS_MAX)
-        return problem_set(p, "", "'%s': the guest's network is a /8 to /29", text);
-    /* The same addresses that no group entry may move cannot be a guest's either. */
-    if (net.base.bytes[0] == 0 || net.base.bytes[0] >= 240 || group_table_add(&scratch, &net, GROUP_PRIVATE) < 0)
+    err = network_check(&net);
+    if (err == -ERANGE)
+        return problem_set(p, "", "'%s': the guest's network is a /%d to /%d", text, NETWORK_BITS4_MIN,
+                           NETWORK_BITS4_MAX);
+    if (err < 0)
         return problem_set(p, "a private network like 192.168.127.0/24 is right",
                            "'%s' holds loopback, link-local, metadata, multicast or reserved addresses", text);
     c->instance.net4 = net;
@@ -92,20 +95,11 @@ int setting_mtu(struct config *c, const char *text, struct problem *p)
 
 int setting_guest_mac(struct config *c, const char *text, struct problem *p)
 {
-    uint8_t mac[FRAME_MAC_BYTES];
+    uint8_t mac[MAC_BYTES];
 
-    for (unsigned i = 0; i < FRAME_MAC_BYTES; i++) {
-        const char *pair = text + 3 * i;
-        char digits[3] = {0};
-
-        if (strlen(text) != 3 * FRAME_MAC_BYTES - 1 || strspn(pair, "0123456789abcdefABCDEF") != 2)
-            return problem_set(p, "write it like 52:54:00:12:34:56", "'%s' is not a MAC address", text);
-        memcpy(digits, pair, 2);
-        mac[i] = (uint8_t)strtoul(digits, NULL, 16);
-        if (i + 1 < FRAME_MAC_BYTES && pair[2] != ':')
-            return problem_set(p, "write it like 52:54:00:12:34:56", "'%s' is not a MAC address", text);
-    }
-    if (mac[0] & 1)
+    if (mac_parse(text, mac) < 0)
+        return problem_set(p, "write it like 52:54:00:12:34:56", "'%s' is not a MAC address", text);
+    if (mac_is_group(mac))
         return problem_set(p, "", "'%s' is the address of a group, not of a guest", text);
     memcpy(c->guest_mac, mac, sizeof(mac));
     c->guest_mac_given = true;
@@ -151,36 +145,17 @@ int setting_dns_mode(struct config *c, const char *text, struct problem *p)
     return 0; /* what is so anyway */
 }
 
-/* ADDR, ADDR:PORT or [ADDR]:PORT. */
 static int take_endpoint(const char *text, struct upstream_server *out)
 {
+    struct upstream_server server;
     char host[ADDR_TEXT_MAX];
-    const char *colon = strrchr(text, ':'), *end = text + strlen(text);
-    const char *from = text, *to = end;
-    struct problem ignored;
-    uint64_t port = 53;
 
-    if (text[0] == '[') {
-        const char *bracket = strchr(text, ']');
-
-        if (!bracket || (bracket[1] != '\0' && bracket + 1 != colon))
-            return -EINVAL;
-        from = text + 1;
-        to = bracket;
-        colon = bracket[1] == ':' ? bracket + 1 : NULL;
-    } else if (colon && strchr(text, ':') == colon) {
-        to = colon;
-    } else {
-        colon = NULL; /* many of them: an IPv6 address without a port */
-    }
-    if (colon && setting_count(colon + 1, 1, UINT16_MAX, &port, &ignored) < 0)
+    if (endpoint_split(text, host, sizeof(host), &server.port) < 0 || addr_parse(host, &server.addr) < 0)
         return -EINVAL;
-    if ((size_t)(to - from) >= sizeof(host))
-        return -EINVAL;
-    memcpy(host, from, (size_t)(to - from));
-    host[to - from] = '\0';
-    out->port = (uint16_t)port;
-    return addr_parse(host, &out->addr);
+    if (server.port == 0)
+        server.port = PORT_DNS;
+    *out = server;
+    return 0;
 }
 
 int setting_dns_upstream(struct config *c, const char *text, struct problem *p)
@@ -311,7 +286,8 @@ static int take_rule(struct config *c, enum policy_layer which, const char *text
         return -EINVAL;
     }
     if (rule.direction == RULE_IN)
-        return problem_set(p, "", "rules for incoming connections need published ports, which this version does not have");
+        return problem_set(p, "", "rules for incoming connections need published ports, "
+                           "which this version does not have");
     if (layer->count == POLICY_RULES_MAX)
         return problem_set(p, "", "more than %d rules", POLICY_RULES_MAX);
     grown = realloc(layer->rules, (layer->count + 1) * sizeof(*layer->rules));

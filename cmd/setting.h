@@ -1,8 +1,8 @@
 /*
  * Settings: each reads one text, from an option or a scalar of the file, into the configuration. Internal to cmd/.
  *
- * All return 0, or -EINVAL with @p filled but for its `where`; then the configuration is unchanged. A text holds no control
- * characters.
+ * All return 0, or -EINVAL with @p filled but for its `where`; then the configuration is unchanged. A text holds no
+ * control characters.
  */
 #ifndef WEIR_CMD_SETTING_H
 #define WEIR_CMD_SETTING_H

@@ -1,5 +1,6 @@
 /*
- * Numbers with units. A number is decimal digits only: no sign, no fraction, no spaces, nothing that strtoul() would forgive.
+ * Numbers with units. A number is decimal digits only: no sign, no fraction, no spaces, nothing that strtoul() would
+ * forgive.
  */
 #include <errno.h>
 #include <inttypes.h>

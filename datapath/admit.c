@@ -18,16 +18,13 @@
 #include "datapath/peek.h"
 #include "datapath/resolver.h"
 #include "datapath/verdicts.h"
-#include "stack/icmp4.h"
 
 /* ---- dialling ---- */
 
 /* Where the host socket goes. 0: nowhere, the address is one of the guest's own network. */
 static unsigned dial_addrs(const struct flow *flow, struct addr out_addrs[static DIAL_ADDRS_MAX])
 {
-    const struct guest_config *g = &flow->link->guest->config;
-
-    if (flow->group == GROUP_HOST && addr_equal(&flow->key.dst, &g->alias4)) {
+    if (flow->group == GROUP_HOST && guest_is_alias(flow->link->guest, &flow->key.dst)) {
         (void)addr_parse("127.0.0.1", &out_addrs[0]); /* constants that parse */
         (void)addr_parse("::1", &out_addrs[1]);
         return 2;
@@ -285,6 +282,5 @@ void admit_echo(void *ctx, struct guest *guest, struct frame *f)
     if (v.action == VERDICT_DENY)
         flow_record_deny(in, link, &key, &v, "open", 0);
     instance_count(in, COUNTER_ICMP_IGNORED);
-    stack_send_unreachable(in->stack, guest, f->ip, f->ip_bytes, &guest->config.gateway4,
-                           ICMP4_ADMIN_PROHIBITED, 0);
+    guest_send_unreachable(guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
 }

@@ -1,6 +1,6 @@
 /*
- * Admission: from a SYN to a connected pair of sockets, or to a refusal. The whole policy story of a TCP flow is here and in
- * peek.c.
+ * Admission: from a SYN to a connected pair of sockets, or to a refusal. The whole policy story of a TCP flow is here
+ * and in peek.c.
  */
 #ifndef WEIR_DATAPATH_ADMIT_H
 #define WEIR_DATAPATH_ADMIT_H

@@ -78,9 +78,9 @@ static void shut_host_if_due(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
 
-    if (flow->conn.eof && flow->conn.held_bytes == 0)
+    if (tcp_conn_eof(&flow->conn) && tcp_conn_held(&flow->conn) == 0)
         half_source_end(&b->up);
-    if (!half_should_shut(&b->up, flow->conn.held_bytes + b->writing))
+    if (!half_should_shut(&b->up, tcp_conn_held(&flow->conn) + b->writing))
         return;
     note_end(flow, FLOW_CLOSE_GUEST_FIN);
     if (uv_shutdown(&b->shutdown, host_of(flow), on_shutdown) < 0)
@@ -135,7 +135,7 @@ void bridge_push_up(struct flow *flow)
     size_t total;
     int n;
 
-    while (b->writing == 0 && flow->conn.held_bytes > 0) {
+    while (b->writing == 0 && tcp_conn_held(&flow->conn) > 0) {
         int r;
 
         n = collect(flow, bufs, &total);
@@ -295,10 +295,10 @@ static size_t smaller(size_t a, size_t b)
 }
 
 /*
- * What one flow may keep queued for its guest. Dynamic thresholds (Choudhury and Hahne, "Dynamic queue length thresholds",
- * 1998) twice: bulk flows share QUEUES_CACHED, so that bytes are still in the processor's cache when they leave, above a floor that
- * keeps any link busy; and none takes more than an eighth of what the pool has left, so that no number of stalled readers takes
- * it all from the others.
+ * What one flow may keep queued for its guest. Dynamic thresholds (Choudhury and Hahne, "Dynamic queue length
+ * thresholds", 1998) twice: bulk flows share QUEUES_CACHED, so that bytes are still in the processor's cache when they
+ * leave, above a floor that keeps any link busy; and none takes more than an eighth of what the pool has left, so that
+ * no number of stalled readers takes it all from the others.
  */
 static size_t queue_max(const struct flow *flow)
 {
@@ -347,8 +347,8 @@ static void hand_over(struct flow *flow)
 }
 
 /*
- * Read what there is room for, without asking the loop first. Return: as take_from_host() wants it; 0: nothing there, or the pool is
- * full.
+ * Read what there is room for, without asking the loop first. Return: as take_from_host() wants it; 0: nothing there,
+ * or the pool is full.
  */
 static ssize_t read_at_once(struct flow *flow)
 {
@@ -392,8 +392,8 @@ static ssize_t read_at_once(struct flow *flow)
 }
 
 /*
- * Who waits for whom: while the guest is the faster one, libuv tells when the host has bytes. While the host is, each ACK of the
- * guest's makes room and the next bytes are read right then, with no word of the loop in between.
+ * Who waits for whom: while the guest is the faster one, libuv tells when the host has bytes. While the host is, each
+ * ACK of the guest's makes room and the next bytes are read right then, with no word of the loop in between.
  */
 static void read_or_pause(struct flow *flow)
 {

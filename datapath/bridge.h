@@ -1,6 +1,6 @@
 /*
- * The bridge of an open TCP flow: guest connection and host stream, each direction on its own, neither ever holding more than
- * its window.
+ * The bridge of an open TCP flow: guest connection and host stream, each direction on its own, neither ever holding
+ * more than its window.
  */
 #ifndef WEIR_DATAPATH_BRIDGE_H
 #define WEIR_DATAPATH_BRIDGE_H
@@ -9,7 +9,7 @@
 
 void bridge_init(struct flow *flow);
 
-/** The host side is connected: @host is borrowed until the flow lets it go, and its `data` is the flow's from now on. */
+/** The host side is connected: @host is borrowed until the flow lets it go, its `data` is the flow's from now on. */
 void bridge_set_host(struct flow *flow, uv_stream_t *host);
 
 /** The host is connected and the guest too: read from the host. */

@@ -66,9 +66,9 @@ static void finish_if_done(struct dns_session *s)
 {
     struct flow *flow = s->flow;
 
-    if (!flow->conn.eof || s->waiting > 0 || s->sending || flow->state != FLOW_OPEN)
+    if (!tcp_conn_eof(&flow->conn) || s->waiting > 0 || s->sending || flow->state != FLOW_OPEN)
         return;
-    tcp_conn_consume(&flow->conn, flow->conn.held_bytes); /* half a question: no more of it will come */
+    tcp_conn_consume(&flow->conn, tcp_conn_held(&flow->conn)); /* half a question: no more of it will come */
     tcp_conn_shutdown(&flow->conn);
     flow_finish(flow);
 }
@@ -145,27 +145,12 @@ void dns_session_acked(struct flow *flow, size_t n)
 
 /* ---- questions ---- */
 
-static size_t gather(const struct flow *flow, uint8_t *bytes, size_t max)
-{
-    struct iovec iov[64];
-    int n = tcp_conn_peek(&flow->conn, iov, (int)ARRAY_SIZE(iov));
-    size_t len = 0;
-
-    for (int i = 0; i < n && len < max; i++) {
-        size_t part = iov[i].iov_len < max - len ? iov[i].iov_len : max - len;
-
-        memcpy(bytes + len, iov[i].iov_base, part);
-        len += part;
-    }
-    return len;
-}
-
 /* Return: whether a question was taken. */
 static bool take_one(struct dns_session *s)
 {
     struct flow *flow = s->flow;
     uint8_t bytes[LENGTH_BYTES + DNS_SESSION_QUESTION_BYTES_MAX];
-    size_t have = gather(flow, bytes, sizeof(bytes)), len;
+    size_t have = tcp_conn_copy(&flow->conn, bytes, sizeof(bytes)), len;
 
     if (have < LENGTH_BYTES)
         return false;

@@ -14,8 +14,8 @@
  *   OPEN      bytes flow both ways
  *   CLOSING   decided and recorded, out of reach of policy; handles, TIME_WAIT or a refusal on their way out
  *
- * The array is mapped once for the configured maximum and touched as flows open. A flow is freed only in flow_reap(), at the end of
- * a turn, so any callback may go on reading its flow after killing it.
+ * The array is mapped once for the configured maximum and touched as flows open. A flow is freed only in flow_reap(),
+ * at the end of a turn, so any callback may go on reading its flow after killing it.
  */
 #ifndef WEIR_DATAPATH_FLOW_H
 #define WEIR_DATAPATH_FLOW_H

@@ -9,7 +9,6 @@
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 #include "datapath/relay_udp.h"
-#include "stack/icmp4.h"
 
 /* ---- records ---- */
 
@@ -177,8 +176,7 @@ void flow_answer_denied_syn(const struct link *link, const struct tcp_syn *syn, 
     bool is_limit = reason == REASON_LIMIT_FLOWS || reason == REASON_LIMIT_HALFOPEN || reason == REASON_LIMIT_DIALS;
 
     if (in->config.refuse_icmp && !is_limit)
-        stack_send_unreachable(in->stack, link->guest, syn->bytes, syn->len, &link->guest->config.gateway4,
-                               ICMP4_ADMIN_PROHIBITED, 0);
+        guest_send_unreachable(link->guest, syn->bytes, syn->len, UNREACHABLE_ADMIN, 0);
     else
         tcp_syn_refuse(link->guest, syn);
 }
@@ -249,7 +247,7 @@ void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, cons
     close_host(flow, true);
     flow_move(flow, FLOW_CLOSING);
     flow->refused = true;
-    tcp_conn_consume(&flow->conn, flow->conn.held_bytes); /* uncredited bytes would turn the FIN into RST */
+    tcp_conn_consume(&flow->conn, tcp_conn_held(&flow->conn)); /* uncredited bytes would turn the FIN into RST */
     say_refusal(flow, tongue, verdict->reason);
     tcp_conn_shutdown(&flow->conn);
     flow_set_deadline(&in->flows, flow, instance_now(in) + INSTANCE_REFUSAL_MS);
@@ -298,12 +296,11 @@ void flow_dial_failed(struct flow *flow, int error)
 
     count_dial_failure(flow->instance, reason);
     if (flow->syn.len > 0 && (reason == REASON_DIAL_UNREACHABLE || reason == REASON_DIAL_TIMEOUT)) {
-        uint8_t code = error == -ENETUNREACH                       ? ICMP4_NET_UNREACHABLE
-                       : error == -EACCES || error == -EPERM ? ICMP4_ADMIN_PROHIBITED
-                                                                   : ICMP4_HOST_UNREACHABLE;
+        enum unreachable what = error == -ENETUNREACH                 ? UNREACHABLE_NET
+                                : error == -EACCES || error == -EPERM ? UNREACHABLE_ADMIN
+                                                                      : UNREACHABLE_HOST;
 
-        stack_send_unreachable(flow->instance->stack, link->guest, flow->syn.bytes, flow->syn.len,
-                               &link->guest->config.gateway4, code, 0);
+        guest_send_unreachable(link->guest, flow->syn.bytes, flow->syn.len, what, 0);
         flow->syn.len = 0; /* answered */
     }
     flow_kill(flow, FLOW_CLOSE_NONE, reason);

@@ -52,7 +52,7 @@ static void on_data(struct tcp_conn *conn)
     case FLOW_DIALING: /* judged, and held until the host is connected */
         break;
     case FLOW_CLOSING: /* nobody wants it any more; credited, or lwIP would answer with RST */
-        tcp_conn_consume(conn, conn->held_bytes);
+        tcp_conn_consume(conn, tcp_conn_held(conn));
         break;
     case FLOW_FREE:
     case FLOW_CLAIMED:
@@ -91,7 +91,6 @@ static void on_gone(struct tcp_conn *conn, enum tcp_gone why)
         [TCP_GONE_CLOSED] = FLOW_CLOSE_GUEST_FIN,
         [TCP_GONE_RESET] = FLOW_CLOSE_GUEST_RST,
         [TCP_GONE_TIMEOUT] = FLOW_CLOSE_IDLE,
-        [TCP_GONE_MEMORY] = FLOW_CLOSE_LIMIT,
     };
     struct flow *flow = flow_of(conn);
     bool judged = flow->state == FLOW_OPEN || flow->state == FLOW_CLOSING;

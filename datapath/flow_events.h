@@ -1,6 +1,6 @@
 /*
- * What happens to a flow that is there: events of the guest's connection, deadlines, the end of its link. Each goes on by the flow's
- * state.
+ * What happens to a flow that is there: events of the guest's connection, deadlines, the end of its link. Each goes on
+ * by the flow's state.
  */
 #ifndef WEIR_DATAPATH_FLOW_EVENTS_H
 #define WEIR_DATAPATH_FLOW_EVENTS_H

@@ -10,6 +10,8 @@
 #include "datapath/bridge.h"
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
+#include "datapath/link_backend.h"
+#include "datapath/policy_build.h"
 #include "datapath/relay_udp.h"
 #include "datapath/resolver.h"
 #include "datapath/verdicts.h"
@@ -50,25 +52,68 @@ int64_t instance_wall_s(void)
     return time(NULL);
 }
 
-struct addr instance_guest_addr(const struct instance *in, unsigned n)
+const struct host_addrs *instance_host_addrs(const struct instance *in)
 {
-    return addr_prefix_nth(&in->config.net4, 2 + n);
+    return &in->host.addrs;
 }
 
-unsigned instance_set_policy(struct instance *in, struct policy *policy)
+const struct counters *instance_counters(const struct instance *in)
+{
+    return &in->counters;
+}
+
+bool instance_undelivered(const struct instance *in)
+{
+    for (uint32_t i = 0; i < in->flows.fresh; i++) {
+        const struct flow *flow = &in->flows.flows[i];
+
+        if (flow->state != FLOW_FREE && flow->state != FLOW_CLOSING && flow->kind == FLOW_TCP)
+            return true;
+    }
+    return false;
+}
+
+/* ---- the policy in force ---- */
+
+/* @policy: the reference is given. */
+static unsigned enforce(struct instance *in, struct policy *policy)
 {
     int64_t wall_s = instance_wall_s();
 
-    (void)policy_ref(policy); /* first: it may be the one in force */
     policy_unref(in->policy);
     in->policy = policy;
-    in->config.policy = in->policy;
     LIST_FOR_EACH(node, &in->links) {
         struct link *link = LIST_ENTRY(node, struct link, node);
 
         link->guest->alias_open = policy_opens_host(policy, wall_s);
     }
     return verdict_rejudge(in);
+}
+
+int instance_set_policy(struct instance *in, struct policy *policy)
+{
+    struct policy *whole = in->host.known ? policy_build(policy, &in->net4, &in->host.addrs) : policy_ref(in->nothing);
+
+    if (!whole)
+        return -ENOMEM;
+    (void)policy_ref(policy); /* first: it may be the one that was given before */
+    policy_unref(in->given);
+    in->given = policy;
+    return (int)enforce(in, whole);
+}
+
+/* An address that is not in the policy would be open to guests: better no network than that. */
+static void on_host_change(void *ctx, int err)
+{
+    struct instance *in = ctx;
+    struct policy *whole = err < 0 ? NULL : policy_build(in->given, &in->net4, &in->host.addrs);
+
+    if (err == 0 && !whole)
+        err = -ENOMEM;
+    in->host.known = err == 0;
+    (void)enforce(in, whole ? whole : policy_ref(in->nothing));
+    if (in->config.on_host_addrs)
+        in->config.on_host_addrs(in->config.ctx, err);
 }
 
 /* ---- the end of a turn ---- */
@@ -194,8 +239,25 @@ static void free_parts(struct instance *in)
     if (in->pool.bytes_max > 0)
         pool_deinit(&in->pool);
     record_deinit(&in->log);
+    host_watch_deinit(&in->host);
     policy_unref(in->policy);
+    policy_unref(in->nothing);
+    policy_unref(in->given);
     free(in);
+}
+
+/* What it takes to judge anything. */
+static int make_policy(struct instance *in)
+{
+    static const struct policy_config nothing;
+    int err = network_check(&in->config.net4) < 0 ? -EINVAL : host_watch_init(&in->host);
+
+    if (err < 0)
+        return err;
+    in->net4 = network_plan(&in->config.net4);
+    in->nothing = policy_new(&nothing);
+    in->policy = policy_build(in->given, &in->net4, &in->host.addrs);
+    return in->nothing && in->policy ? 0 : -ENOMEM;
 }
 
 int instance_new(uv_loop_t *loop, const struct instance_config *config, struct instance **out_instance)
@@ -208,11 +270,15 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
         return -ENOMEM;
     in->loop = loop;
     in->config = *config;
-    in->policy = policy_ref(config->policy);
+    in->given = policy_ref(config->policy);
+    in->config.policy = NULL; /* in->given */
+    in->host.fd = -1;
     in->log.fd = -1;
     list_init(&in->links);
     list_init(&in->starved);
-    err = pool_init(&in->pool, config->limits.buffers);
+    err = make_policy(in);
+    if (err == 0)
+        err = pool_init(&in->pool, config->limits.buffers);
     if (err == 0)
         err = record_init(&in->log, config->log_fd, &in->counters);
     if (err == 0)
@@ -230,6 +296,8 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
         err = stack_new(&sc, uv_now(loop), &in->stack);
     if (err == 0 && (!(in->resolver = resolver_new(in)) || !(in->udp = relay_udp_new(in))))
         err = -ENOMEM;
+    if (err == 0) /* last: from here on an end takes a turn of the loop */
+        err = host_watch_start(&in->host, loop, on_host_change, in);
     if (err < 0) {
         free_parts(in);
         return err;
@@ -261,6 +329,13 @@ static void on_own_handle_closed(uv_handle_t *handle)
     instance_child_closed(handle->data);
 }
 
+static void on_host_closed(uv_handle_t *handle)
+{
+    struct host_watch *watch = handle->data;
+
+    instance_child_closed(watch->ctx);
+}
+
 static void on_last_turn(uv_timer_t *timer);
 
 void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx)
@@ -272,7 +347,8 @@ void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx
     (void)record_repeats(&in->log, 0, true);
     LIST_FOR_EACH(node, &in->links)
         link_close(LIST_ENTRY(node, struct link, node));
-    in->handles += 2;
+    in->handles += 3;
+    host_watch_close(&in->host, on_host_closed);
     resolver_close(in->resolver);
     relay_udp_close(in->udp);
     in->closing = true;

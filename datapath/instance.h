@@ -2,8 +2,9 @@
  * An instance: one event loop's worth of guests, flows, policy and resolver.
  *
  * Single thread: every function here and in the other headers of datapath/ is called from the loop's thread. Work
- * arrives from libuv callbacks; instance_drain() ends each turn of the loop: it sends what connections owe their guests, frees
- * what died, writes the log, and arms timers only for what is pending, so that an idle process does not wake up.
+ * arrives from libuv callbacks; instance_drain() ends each turn of the loop: it sends what connections owe their
+ * guests, frees what died, writes the log, and arms timers only for what is pending, so that an idle process does not
+ * wake up.
  */
 #ifndef WEIR_DATAPATH_INSTANCE_H
 #define WEIR_DATAPATH_INSTANCE_H
@@ -15,6 +16,8 @@
 #include "base/counters.h"
 #include "base/pool.h"
 #include "datapath/flow.h"
+#include "datapath/host_addrs.h"
+#include "datapath/network.h"
 #include "datapath/record.h"
 #include "policy/policy.h"
 #include "proxy/upstream.h"
@@ -39,7 +42,7 @@ struct instance_limits {
     uint32_t flow_buffer;          /* bytes */
     uint32_t dial_timeout_ms, udp_idle_ms;
     uint32_t idle_ms, lifetime_ms; /* of a TCP flow without traffic, and of any; 0: none */
-    uint32_t keepalive_ms;         /* silence after which the host's peer is asked; seen dead after twice that; 0: never */
+    uint32_t keepalive_ms;         /* silence after which the peer is asked; seen dead after twice that; 0: never */
     uint32_t guest_timeout_ms;     /* a guest that answers nothing for so long, with bytes or probes outstanding */
 };
 
@@ -52,13 +55,13 @@ struct instance_host {
 struct instance_config {
     char name[GUEST_HOSTNAME_MAX + 1];     /* the guest's, for records */
     char hostname[GUEST_HOSTNAME_MAX + 1]; /* told by DHCP */
-    struct addr_prefix net4;
+    struct addr_prefix net4;               /* the guests' (datapath/network.h); one that network_check() takes */
     uint16_t mtu;
     uint8_t gateway_mac[FRAME_MAC_BYTES];
     uint8_t search[GUEST_SEARCH_MAX];      /* wire form */
     uint8_t search_len;
     bool refuse_icmp;                      /* denied SYNs get ICMP instead of RST */
-    struct policy *policy;
+    struct policy *policy;                 /* its groups: configured entries only, the instance adds the rest */
     struct upstream_server resolvers[RESOLVCONF_SERVERS_MAX]; /* none: /etc/resolv.conf is followed */
     unsigned resolver_count;
     struct instance_host hosts[INSTANCE_HOSTS_MAX];
@@ -68,6 +71,13 @@ struct instance_config {
     bool rebind_strip;                     /* forbidden addresses are cut from an answer; else they spoil it */
     struct instance_limits limits;
     int log_fd;                            /* flow log; -1: none. Borrowed */
+    /*
+     * The host's addresses changed (0), or cannot be told (-E2BIG: more than GROUP_HOST_ADDRS_MAX; -errno): then
+     * nothing is allowed until they can, which is told with 0. Called from the loop; instance_close() is fine in it.
+     * May be NULL.
+     */
+    void (*on_host_addrs)(void *ctx, int err);
+    void *ctx;                             /* borrowed */
 };
 
 struct link;
@@ -77,7 +87,11 @@ struct udp_relay;
 struct instance {
     uv_loop_t *loop;              /* borrowed */
     struct instance_config config;
-    struct policy *policy;        /* one reference */
+    struct network net4;
+    struct policy *given;         /* one reference: as the caller made it, its groups unfinished */
+    struct policy *nothing;       /* one reference: allows nothing; in force while the host's addresses are unknown */
+    struct policy *policy;        /* one reference: in force */
+    struct host_watch host;
     struct counters counters;
     uint64_t reasons[REASON_COUNT]; /* records by reason, repeats included */
     struct pool pool;
@@ -105,12 +119,14 @@ struct instance {
 void instance_config_init(struct instance_config *config); /* defaults */
 
 /**
- * Return: 0; -EBUSY when this process has an instance already (lwIP is one); -ENOMEM.
+ * Return: 0; -EBUSY when this process has an instance already (lwIP is one); -EINVAL when guests cannot live in net4;
+ * -E2BIG when the host has more than GROUP_HOST_ADDRS_MAX addresses; -errno.
  */
 int instance_new(uv_loop_t *loop, const struct instance_config *config, struct instance **out_instance);
 
 /**
- * Close links, reset flows (each writes its record), stop timers; @on_closed when the last handle is closed and the instance is freed.
+ * Close links, reset flows (each writes its record), stop timers; @on_closed when the last handle is closed and the
+ * instance is freed.
  */
 void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx);
 
@@ -120,12 +136,21 @@ static inline uint64_t instance_now(const struct instance *in)
 }
 
 /**
- * Swap the policy, of which a reference is taken: new flows are judged by it, live ones are judged anew and
- * reset when it denies them (policy.revoked).
+ * Swap the policy, of which a reference is taken; its groups as in struct instance_config. New flows are judged by it,
+ * live ones are judged anew and reset when it denies them (policy.revoked).
  *
- * Return: how many were.
+ * Return: how many were; -ENOMEM with the old policy in force.
  */
-unsigned instance_set_policy(struct instance *in, struct policy *policy);
+int instance_set_policy(struct instance *in, struct policy *policy);
+
+/** The host's addresses that are closed to guests; valid until the loop runs. */
+const struct host_addrs *instance_host_addrs(const struct instance *in);
+
+/** What was counted since the start; lives as long as the instance. */
+const struct counters *instance_counters(const struct instance *in);
+
+/** Whether a TCP flow may still have bytes on the way: one is open, or on its way to being closed in order. */
+bool instance_undelivered(const struct instance *in);
 
 /** Wall-clock seconds, for `expires=` and records. */
 int64_t instance_wall_s(void);
@@ -134,8 +159,5 @@ static inline void instance_count(struct instance *in, enum counter c)
 {
     counter_bump(&in->counters, c);
 }
-
-/** The guest's address on link number @n (from 0): the second of the network, and the following ones. */
-struct addr instance_guest_addr(const struct instance *in, unsigned n);
 
 #endif

@@ -1,12 +1,13 @@
 /*
- * The stream link: QEMU's `-netdev stream` framing over a unix socket, a 32-bit big-endian length before each frame.
+ * The stream link: QEMU's `-netdev stream` framing over a unix socket, a 32-bit big-endian length before each
+ * frame.
  *
  *   LISTENING → UP → LISTENING …      one monitor at a time; the next one waits in the backlog
  *   CONNECTING → UP → CONNECTING …    (`connect`) tried again every STREAM_RETRY_MS
  *
  * A length no frame can have ends the connection, never the link: behind it no frame boundary can be trusted.
  */
-#include "datapath/link.h"
+#include "datapath/link_backend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -162,16 +163,14 @@ static void one_frame(struct stream_link *s, const uint8_t *bytes, size_t len)
 {
     struct instance *in = s->link.instance;
     /* libkrun negotiates offloads and drops their header: its checksums may be partial and must be trusted. */
-    struct frame_offload offload = {.csum_trusted = s->link.spec.super_segments};
-    struct buf *buf = pool_get(&in->pool, len);
+    struct frame_offload offload = {.csum_trusted = s->link.spec.as.stream.super_segments};
+    struct buf *buf = pool_get_wire(&in->pool, len);
 
-    if (!buf) {
-        instance_count(in, COUNTER_TCP_POOL_FULL);
-        return;
-    }
+    if (!buf)
+        return; /* the pool counts it; the guest sends again what matters */
     memcpy(buf->data, bytes, len);
     buf->len = (uint32_t)len;
-    link_input(&s->link, buf, &offload);
+    (void)link_input(&s->link, buf, &offload); /* we come from the loop */
 }
 
 static void take_frames(struct stream_link *s)
@@ -224,7 +223,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static void adopt(struct stream_link *s, int fd)
 {
-    struct wire caps = {.csum_offload = false};
+    struct link_caps caps = {0}; /* no header that could tell */
     int bytes = STREAM_SNDBUF_BYTES;
 
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes)); /* smaller is only slower */
@@ -272,14 +271,14 @@ static void on_listen(uv_poll_t *poll, int status, int events)
 static int unix_socket(const char *path, struct sockaddr_un *out_addr)
 {
     *out_addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-    strcpy(out_addr->sun_path, path); /* link_spec_parse() bounds it */
+    strcpy(out_addr->sun_path, path); /* parse_option() bounds it */
     return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 static bool try_connect(struct stream_link *s)
 {
     struct sockaddr_un addr;
-    int fd = unix_socket(s->link.spec.path, &addr);
+    int fd = unix_socket(s->link.spec.as.stream.path, &addr);
 
     if (fd < 0)
         return false;
@@ -295,7 +294,7 @@ static void on_retry(uv_timer_t *timer)
 {
     struct stream_link *s = timer->data;
 
-    if (s->link.spec.connect) {
+    if (s->link.spec.as.stream.connect) {
         if (try_connect(s))
             (void)uv_timer_stop(timer);
     } else {
@@ -306,7 +305,7 @@ static void on_retry(uv_timer_t *timer)
 
 static void wait_for_monitor(struct stream_link *s)
 {
-    if (s->link.spec.connect) {
+    if (s->link.spec.as.stream.connect) {
         (void)uv_timer_start(&s->retry, on_retry, STREAM_RETRY_MS, STREAM_RETRY_MS);
         return;
     }
@@ -321,7 +320,7 @@ static int fail(char error[static LINK_ERROR_MAX], const char *what, const char 
 
 static int start_listening(struct stream_link *s, char error[static LINK_ERROR_MAX])
 {
-    const char *path = s->link.spec.path;
+    const char *path = s->link.spec.as.stream.path;
     struct sockaddr_un addr;
     struct stat st;
     int probe;
@@ -361,7 +360,7 @@ static int stream_start(struct link *link, char error[static LINK_ERROR_MAX])
     s->retry.data = s;
     s->retry_live = true;
     s->handles++;
-    if (link->spec.connect) {
+    if (link->spec.as.stream.connect) {
         if (!try_connect(s))
             wait_for_monitor(s);
         return 0;
@@ -381,7 +380,7 @@ static void stream_close(struct link *link)
         uv_close((uv_handle_t *)&s->listen_poll, on_handle_closed);
     if (s->listen_fd >= 0) {
         (void)close(s->listen_fd);
-        (void)unlink(link->spec.path);
+        (void)unlink(link->spec.as.stream.path);
     }
     s->listen_fd = -1;
     s->listen_live = false;
@@ -398,13 +397,43 @@ static const struct link_ops stream_ops = {
     .close = stream_close,
 };
 
-struct link *link_stream_new(void)
+/* ---- specs ---- */
+
+static int parse_option(struct link_spec *spec, const char *key, const char *value,
+                        char error[static LINK_ERROR_MAX])
+{
+    struct link_stream_options *o = &spec->as.stream;
+
+    if (strcmp(key, "path") == 0)
+        return link_option_text(key, value, o->path, sizeof(o->path), error);
+    if (strcmp(key, "connect") == 0)
+        return link_option_flag(key, value, &o->connect, error);
+    if (strcmp(key, "offload") == 0)
+        return link_option_offload(key, value, &o->super_segments, error);
+    return -ENOENT;
+}
+
+static int check(const struct link_spec *spec, char error[static LINK_ERROR_MAX])
+{
+    return spec->as.stream.path[0] == '\0' ? link_option_missing(&link_kind_stream, "path", error) : 0;
+}
+
+static struct link *stream_new(const struct link_spec *spec)
 {
     struct stream_link *s = calloc(1, sizeof(*s));
 
+    (void)spec; /* it carries no descriptor */
     if (!s)
         return NULL;
     s->listen_fd = s->fd = -1;
     s->link.ops = &stream_ops;
     return &s->link;
 }
+
+const struct link_kind link_kind_stream = {
+    .word = "stream",
+    .options = "path=SOCKET[,connect][,name=NAME][,offload=compat]",
+    .parse_option = parse_option,
+    .check = check,
+    .new = stream_new,
+};

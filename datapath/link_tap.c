@@ -1,11 +1,11 @@
 /*
  * The TAP link: the guest is a kernel behind a TAP device (a namespace, or a monitor bridged to it).
  *
- * Every frame has a virtio-net header in front (VIRTIO 1.2 section 5.1.6, little-endian), so one read or write moves a
- * super-segment of up to 64 KiB at any MTU. One "landing" buffer waits for the next frame; the stack keeps it only when
- * the host side does not take the payload at once.
+ * Every frame has a virtio-net header in front (VIRTIO 1.2 section 5.1.6, little-endian), so one read or
+ * write moves a super-segment of up to 64 KiB at any MTU. One "landing" buffer waits for the next frame; the
+ * stack keeps it only when the host side does not take the payload at once.
  */
-#include "datapath/link.h"
+#include "datapath/link_backend.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,9 +27,8 @@ enum {
 };
 
 struct tap_link {
-    struct link link;   /* first: the back end's half of it */
-    int fd;             /* owned */
-    struct tap_device tap;
+    struct link link;
+    struct tap_device tap; /* its fd owned; -1: none, not yet or not any more */
     uv_poll_t poll;
     bool polling, waiting; /* waiting: for room to write */
     struct buf *landing;   /* owned */
@@ -88,12 +87,12 @@ static int tap_send(struct link *link, const struct wire_frame *frame)
     uint8_t header[VNET_BYTES];
     struct iovec iov[WIRE_IOV_MAX + 1];
 
-    if (t->fd < 0)
+    if (t->tap.fd < 0)
         return -ENETDOWN;
     write_header(&frame->offload, header);
     iov[0] = (struct iovec){.iov_base = header, .iov_len = sizeof(header)};
     memcpy(iov + 1, frame->iov, (size_t)frame->iovcnt * sizeof(*iov));
-    if (writev(t->fd, iov, frame->iovcnt + 1) >= 0)
+    if (writev(t->tap.fd, iov, frame->iovcnt + 1) >= 0)
         return 0;
     if (errno != EAGAIN && errno != ENOBUFS)
         return -errno; /* the device is down, or gone: lost like on a pulled cable */
@@ -111,9 +110,9 @@ static bool read_one(struct tap_link *t)
     struct frame_offload offload;
     ssize_t n;
 
-    if (!t->landing && !(t->landing = pool_get(&in->pool, LANDING_BYTES)))
+    if (!t->landing && !(t->landing = pool_get_wire(&in->pool, LANDING_BYTES)))
         return false; /* the pool is full; level-triggered polling comes back when flows have freed some */
-    n = read(t->fd, t->landing->data, t->landing->cap);
+    n = read(t->tap.fd, t->landing->data, t->landing->cap);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             link_close(&t->link); /* EBADFD: the device was deleted */
@@ -126,12 +125,12 @@ static bool read_one(struct tap_link *t)
     read_header(t->landing->data, &offload);
     t->landing->start = VNET_BYTES;
     t->landing->len = (uint32_t)n - VNET_BYTES;
-    link_input(&t->link, buf_ref(t->landing), &offload);
+    (void)link_input(&t->link, buf_ref(t->landing), &offload); /* we come from the loop */
     if (t->landing && t->landing->refs > 1) { /* someone holds its payload: land the next one elsewhere */
         buf_unref(t->landing);
         t->landing = NULL;
     }
-    return t->fd >= 0;
+    return t->tap.fd >= 0;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -154,31 +153,27 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
 {
+    const struct link_tap_options *o = &link->spec.as.tap;
     struct tap_link *t = of(link);
     struct instance *in = link->instance;
     uint16_t mtu = in->config.mtu;
+    struct link_caps caps;
     int err = 0;
-    struct wire caps;
 
-    if (link->spec.fd >= 0) /* made by exec in the guest's namespace, offloads agreed there */
-        t->tap = (struct tap_device){.fd = link->spec.fd, .tso4 = true, .tso6 = true, .ring_set = true};
-    else if (link->spec.netns[0] != '\0')
-        err = tap_create_in(link->spec.netns, link->spec.device, mtu, &t->tap, error);
-    else
-        err = tap_create(link->spec.device, mtu, &t->tap, error);
+    if (t->tap.fd < 0)
+        err = o->netns[0] != '\0' ? tap_create_in(o->netns, o->device, mtu, &t->tap, error)
+                                  : tap_create(o->device, mtu, &t->tap, error);
     if (err < 0)
         return err;
-    t->fd = t->tap.fd;
-    err = uv_poll_init(in->loop, &t->poll, t->fd);
+    err = uv_poll_init(in->loop, &t->poll, t->tap.fd);
     if (err < 0) {
-        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", link->spec.device,
-                       uv_strerror(err));
+        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", o->device, uv_strerror(err));
         return err;
     }
     t->poll.data = t;
     t->polling = true;
     want_events(t);
-    caps = (struct wire){
+    caps = (struct link_caps){
         .csum_offload = t->tap.tso4,
         .tso4 = t->tap.tso4,
         .tso6 = t->tap.tso6,
@@ -203,22 +198,74 @@ static void tap_close(struct link *link)
     t->landing = NULL;
     if (t->polling)
         uv_close((uv_handle_t *)&t->poll, on_poll_closed);
-    if (t->fd >= 0)
-        (void)close(t->fd);
-    t->fd = -1;
+    if (t->tap.fd >= 0)
+        (void)close(t->tap.fd);
+    t->tap.fd = -1;
     if (!t->polling)
         link_closed(link);
 }
 
 static const struct link_ops tap_ops = {.start = tap_start, .send = tap_send, .close = tap_close};
 
-struct link *link_tap_new(void)
+/* ---- specs ---- */
+
+static int take_device(const char *key, const char *value, struct link_tap_options *o,
+                       char error[static LINK_ERROR_MAX])
 {
+    if (value && strchr(value, '%')) {
+        (void)snprintf(error, LINK_ERROR_MAX, "not a device's name '%s': the kernel would choose one for '%%'",
+                       value);
+        return -EINVAL;
+    }
+    return link_option_text(key, value, o->device, sizeof(o->device), error);
+}
+
+static int parse_option(struct link_spec *spec, const char *key, const char *value,
+                        char error[static LINK_ERROR_MAX])
+{
+    struct link_tap_options *o = &spec->as.tap;
+
+    if (strcmp(key, "name") == 0)
+        return take_device(key, value, o, error);
+    if (strcmp(key, "netns") == 0)
+        return link_option_text(key, value, o->netns, sizeof(o->netns), error);
+    if (strcmp(key, "guest") == 0)
+        return link_option_guest(key, value, spec, error);
+    return -ENOENT;
+}
+
+static int check(const struct link_spec *spec, char error[static LINK_ERROR_MAX])
+{
+    return spec->as.tap.device[0] == '\0' ? link_option_missing(&link_kind_tap, "name", error) : 0;
+}
+
+static struct link *tap_new(const struct link_spec *spec)
+{
+    const struct link_tap_options *o = &spec->as.tap;
     struct tap_link *t = calloc(1, sizeof(*t));
 
-    if (!t)
+    if (!t) {
+        if (o->given)
+            (void)close(o->tap.fd);
         return NULL;
-    t->fd = -1;
+    }
+    t->tap = o->given ? o->tap : (struct tap_device){.fd = -1};
     t->link.ops = &tap_ops;
     return &t->link;
+}
+
+const struct link_kind link_kind_tap = {
+    .word = "tap",
+    .options = "name=DEVICE[,netns=PATH|PID][,guest=NAME]",
+    .parse_option = parse_option,
+    .check = check,
+    .new = tap_new,
+};
+
+struct link_spec link_spec_of_tap(const char *device, const struct tap_device *tap)
+{
+    struct link_spec spec = {.kind = &link_kind_tap, .as.tap = {.given = true, .tap = *tap}};
+
+    (void)snprintf(spec.as.tap.device, sizeof(spec.as.tap.device), "%s", device);
+    return spec;
 }

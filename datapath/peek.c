@@ -14,7 +14,6 @@ enum {
     /* A reader decides once it has seen its own bound and the head of one record more. */
     PEEK_BYTES_MAX = 64 + (EVIDENCE_TLS_BYTES_MAX > EVIDENCE_HTTP_BYTES_MAX ? EVIDENCE_TLS_BYTES_MAX
                                                                              : EVIDENCE_HTTP_BYTES_MAX),
-    PEEK_IOV_MAX = 64,
 };
 
 static void set_deadline(struct flow *flow)
@@ -36,22 +35,6 @@ void peek_over(struct flow *flow)
     if (flow->counts_peek)
         flow->link->peeks--;
     flow->counts_peek = false;
-}
-
-/* The guest's bytes, in order, up to PEEK_BYTES_MAX of them. */
-static size_t gather(const struct flow *flow, uint8_t bytes[static PEEK_BYTES_MAX])
-{
-    struct iovec iov[PEEK_IOV_MAX];
-    int n = tcp_conn_peek(&flow->conn, iov, PEEK_IOV_MAX);
-    size_t len = 0;
-
-    for (int i = 0; i < n && len < PEEK_BYTES_MAX; i++) {
-        size_t part = iov[i].iov_len < PEEK_BYTES_MAX - len ? iov[i].iov_len : PEEK_BYTES_MAX - len;
-
-        memcpy(bytes + len, iov[i].iov_base, part);
-        len += part;
-    }
-    return len;
 }
 
 static void keep_evidence(struct flow *flow, const struct evidence *e)
@@ -123,15 +106,15 @@ void peek_bytes(struct flow *flow)
 {
     uint8_t bytes[PEEK_BYTES_MAX];
     struct evidence e;
-    size_t len = gather(flow, bytes);
-    bool eof = flow->conn.eof;
+    size_t len = tcp_conn_copy(&flow->conn, bytes, sizeof(bytes)), held = tcp_conn_held(&flow->conn);
+    bool eof = tcp_conn_eof(&flow->conn);
 
-    if (eof && flow->conn.held_bytes == 0 && (flow->state == FLOW_PEEKING || flow->verdict.strict)) {
+    if (eof && held == 0 && (flow->state == FLOW_PEEKING || flow->verdict.strict)) {
         flow_kill(flow, FLOW_CLOSE_GUEST_FIN, REASON_GUEST_CLOSED); /* it left before it said anything */
         return;
     }
     /* With FIN and every byte in hand nothing more will come; beyond the buffer the bounds have decided. */
-    evidence_read(bytes, len, eof && len == flow->conn.held_bytes, &e);
+    evidence_read(bytes, len, eof && len == held, &e);
     if (e.kind != EVIDENCE_UNKNOWN) {
         judge(flow, &e, false);
         return;
@@ -154,7 +137,7 @@ void peek_silence(struct flow *flow)
     struct evidence half = {.kind = EVIDENCE_BAD, .bad = REASON_PEEK_TIMEOUT};
     struct evidence none = {.kind = EVIDENCE_UNKNOWN};
 
-    if (flow->conn.held_bytes > 0)
+    if (tcp_conn_held(&flow->conn) > 0)
         judge(flow, &half, false);
     else
         judge(flow, &none, true);

@@ -15,7 +15,6 @@
 #include "datapath/instance_private.h"
 #include "datapath/resolver.h"
 #include "datapath/verdicts.h"
-#include "stack/icmp4.h"
 
 enum {
     RELAY_BATCH = 64,              /* datagrams taken from one socket a turn */
@@ -121,7 +120,7 @@ static struct addr host_addr(const struct flow *flow)
 {
     struct addr a = flow->key.dst;
 
-    if (addr_equal(&a, &flow->link->guest->config.alias4))
+    if (guest_is_alias(flow->link->guest, &a))
         (void)addr_parse("127.0.0.1", &a); /* a constant that parses */
     return a;
 }
@@ -235,7 +234,7 @@ static void reply(struct udp_endpoint *ep, const struct sockaddr_storage *from, 
         return;
     flow = flow_find(&in->flows, &key);
     if (!flow && is_loopback(&key.dst)) {
-        key.dst = any->link->guest->config.alias4;
+        key.dst = guest_alias(any->link->guest, key.dst.family);
         flow = flow_find(&in->flows, &key);
     }
     if (!flow || flow->kind != FLOW_UDP || flow->as.udp.endpoint != ep) {
@@ -290,8 +289,7 @@ static void send_up(struct flow *flow, const struct frame *f)
                (struct sockaddr *)&sa, sa_len) < 0) {
         instance_count(in, COUNTER_UDP_HOST_DROP);
         if (errno == ENETUNREACH || errno == EHOSTUNREACH)
-            stack_send_unreachable(in->stack, flow->link->guest, f->ip, f->ip_bytes,
-                                   &flow->link->guest->config.gateway4, ICMP4_HOST_UNREACHABLE, 0);
+            guest_send_unreachable(flow->link->guest, f->ip, f->ip_bytes, UNREACHABLE_HOST, 0);
         return;
     }
     flow->up_bytes += f->payload_bytes;
@@ -303,8 +301,7 @@ static void refuse(struct link *link, const struct flow_key *key, const struct f
     struct instance *in = link->instance;
 
     flow_record_deny(in, link, key, v, "open", 0);
-    stack_send_unreachable(in->stack, link->guest, f->ip, f->ip_bytes, &link->guest->config.gateway4,
-                           ICMP4_ADMIN_PROHIBITED, 0);
+    guest_send_unreachable(link->guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
 }
 
 static void refuse_for_limit(struct link *link, const struct flow_key *key, const struct frame *f, enum counter counter)

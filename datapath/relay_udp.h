@@ -1,6 +1,6 @@
 /*
- * UDP: one unconnected host socket per guest endpoint (RFC 4787: endpoint-independent mapping), one flow per destination of
- * it. Replies pass only from an address and port the guest was allowed to write to from that endpoint.
+ * UDP: one unconnected host socket per guest endpoint (RFC 4787: endpoint-independent mapping), one flow per
+ * destination of it. Replies pass only from an address and port the guest was allowed to write to from that endpoint.
  */
 #ifndef WEIR_DATAPATH_RELAY_UDP_H
 #define WEIR_DATAPATH_RELAY_UDP_H

@@ -60,7 +60,7 @@ void resolver_free(struct resolver *r)
 
 bool resolver_takes(const struct link *link, enum rule_proto proto, const struct addr *dst)
 {
-    return addr_equal(dst, &link->guest->config.gateway4) ||
+    return guest_is_gateway(link->guest, dst) ||
            !policy_opens_resolver(link->instance->policy, proto, dst, instance_wall_s());
 }
 
@@ -294,7 +294,7 @@ static void answer_ptr(struct resolver *r, const struct question *q)
     const char *name = NULL;
 
     if (dns_ptr_addr(q->query.name, &addr) == 0) {
-        if (addr_equal(&addr, &q->link->guest->config.gateway4))
+        if (guest_is_gateway(q->link->guest, &addr))
             name = gateway_name;
         else if (pins_names_of(q->link->pins, &addr, instance_now(r->instance), &name, 1) == 0)
             name = NULL;
@@ -327,10 +327,10 @@ static bool own_addrs(const struct question *q, struct addr out_addrs[static DNS
             continue;
         known = true;
         if (guest->alias_open && n < DNS_ADDRS_MAX)
-            out_addrs[n++] = guest->config.alias4;
+            out_addrs[n++] = guest_alias(guest, ADDR_V4);
     }
     if (strcmp(name, gateway_name) == 0)
-        out_addrs[n++] = guest->config.gateway4;
+        out_addrs[n++] = guest_gateway(guest, ADDR_V4);
     *out_count = n;
     return known;
 }
@@ -363,7 +363,7 @@ static bool is_transfer(uint16_t type)
     return type >= IXFR && type <= ANY;
 }
 
-/* The types that reach an upstream. AAAA does not while guests have no IPv6: an answer would only cost them a detour. */
+/* The types that reach an upstream. AAAA does not while guests have no IPv6: an answer would cost them a detour. */
 static bool goes_upstream(uint16_t type)
 {
     return type == DNS_TYPE_A;

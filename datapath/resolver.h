@@ -2,7 +2,8 @@
  * The gateway's resolver: every question a guest asks on port 53, whatever address it asks, unless a rule opens that
  * address by itself.
  *
- *   question → readable? → budget → own names → name judged → type → upstream (single flight) → addresses judged, pinned, told
+ *   question → readable? → budget → own names → name judged → type → upstream (single flight) → addresses judged,
+ *   pinned, told
  *
  * Only names some rule could allow leave this machine, and only what was pinned is told. An answer is a fresh message.
  */

@@ -1,35 +1,71 @@
 /*
- * TAP devices: opened here or, for another network namespace, by a child process that passes the descriptor back.
+ * TAP devices: opened here or, for another network namespace, by a child process that passes the descriptor
+ * back.
  */
-#include "datapath/link.h"
+#include "datapath/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_link.h>
 #include <linux/if_tun.h>
-#include <linux/sockios.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fdpass.h"
+
 enum { VNET_HEADER_BYTES = 12, TAP_RING_FRAMES = 8192 };
 
-static int fail(char error[static LINK_ERROR_MAX], const char *what, const char *device, const char *hint)
+static int fail(char error[static TAP_ERROR_MAX], const char *what, const char *device, const char *hint)
 {
     int err = errno;
 
-    (void)snprintf(error, LINK_ERROR_MAX, "%s '%s': %s%s%s", what, device, strerror(err),
+    (void)snprintf(error, TAP_ERROR_MAX, "%s '%s': %s%s%s", what, device, strerror(err),
                    hint ? "; " : "", hint ? hint : "");
     return -err;
 }
 
+/*
+ * A longer ring than the default of 1000 frames, which overflows silently: TCP takes that for congestion. The
+ * ioctl for it wants the host's root; rtnetlink is content with the owner of the namespace. Return: whether
+ * the kernel took it.
+ */
+static bool lengthen_ring(const char *device)
+{
+    struct {
+        struct nlmsghdr header;
+        struct ifinfomsg link;
+        struct rtattr attribute;
+        uint32_t frames;
+    } ask = {
+        .header = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_NEWLINK, .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK},
+        .link = {.ifi_index = (int)if_nametoindex(device)},
+        .attribute = {.rta_len = RTA_LENGTH(sizeof(uint32_t)), .rta_type = IFLA_TXQLEN},
+        .frames = TAP_RING_FRAMES,
+    };
+    struct {
+        struct nlmsghdr header;
+        struct nlmsgerr error;
+        char quoted[sizeof(ask)];
+    } answer;
+    int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    bool taken = s >= 0 && ask.link.ifi_index > 0 && send(s, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask) &&
+                 recv(s, &answer, sizeof(answer), 0) >= (ssize_t)NLMSG_LENGTH(sizeof(answer.error)) &&
+                 answer.header.nlmsg_type == NLMSG_ERROR && answer.error.error == 0;
+
+    if (s >= 0)
+        (void)close(s);
+    return taken;
+}
+
 static int bring_up(const char *device, uint16_t mtu, struct tap_device *tap,
-                    char error[static LINK_ERROR_MAX])
+                    char error[static TAP_ERROR_MAX])
 {
     struct ifreq ifr = {0};
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = 0;
@@ -40,9 +76,7 @@ static int bring_up(const char *device, uint16_t mtu, struct tap_device *tap,
     ifr.ifr_mtu = mtu;
     if (ioctl(s, SIOCSIFMTU, &ifr) < 0 && errno != EPERM)
         r = fail(error, "cannot set the MTU of TAP", device, NULL);
-    /* The default ring holds 1000 frames and then drops silently, which TCP takes for congestion. */
-    ifr.ifr_qlen = TAP_RING_FRAMES;
-    tap->ring_set = ioctl(s, SIOCSIFTXQLEN, &ifr) == 0;
+    tap->ring_set = lengthen_ring(device); /* if not, its users put less on the wire at a time */
     if (r == 0 && ioctl(s, SIOCGIFFLAGS, &ifr) == 0 && !(ifr.ifr_flags & IFF_UP)) {
         ifr.ifr_flags |= IFF_UP;
         if (ioctl(s, SIOCSIFFLAGS, &ifr) < 0 && errno != EPERM)
@@ -62,7 +96,7 @@ static void agree_offloads(struct tap_device *tap)
 }
 
 int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap,
-               char error[static LINK_ERROR_MAX])
+               char error[static TAP_ERROR_MAX])
 {
     struct tap_device tap = {.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)};
     struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
@@ -75,7 +109,8 @@ int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap,
     strncpy(ifr.ifr_name, device, IFNAMSIZ - 1);
     if (ioctl(tap.fd, TUNSETIFF, &ifr) < 0) {
         r = fail(error, "cannot create or attach TAP", device,
-                 errno == EPERM ? "creating one needs CAP_NET_ADMIN in its namespace; a persistent one must belong to this user"
+                 errno == EPERM ? "creating one needs CAP_NET_ADMIN in its namespace; a persistent one must belong to "
+                                  "this user"
                  : errno == EBUSY ? "another process has it open"
                                   : NULL);
         (void)close(tap.fd);
@@ -100,12 +135,12 @@ int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap,
 struct answer {
     int result;
     struct tap_device tap;
-    char error[LINK_ERROR_MAX];
+    char error[TAP_ERROR_MAX];
 };
 
-static int enter_netns(const char *netns, char error[static LINK_ERROR_MAX])
+static int enter_netns(const char *netns, char error[static TAP_ERROR_MAX])
 {
-    char path[LINK_PATH_MAX + 16];
+    char path[TAP_NETNS_MAX + 16];
     bool pid = netns[0] != '\0' && strspn(netns, "0123456789") == strlen(netns);
     int fd;
 
@@ -120,58 +155,14 @@ static int enter_netns(const char *netns, char error[static LINK_ERROR_MAX])
     return 0;
 }
 
-static void send_answer(int s, struct answer *answer)
-{
-    char control[CMSG_SPACE(sizeof(int))] = {0};
-    struct iovec iov = {.iov_base = answer, .iov_len = sizeof(*answer)};
-    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-    if (answer->result == 0) {
-        struct cmsghdr *c;
-
-        msg.msg_control = control;
-        msg.msg_controllen = sizeof(control);
-        c = CMSG_FIRSTHDR(&msg);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &answer->tap.fd, sizeof(int));
-    }
-    (void)sendmsg(s, &msg, MSG_NOSIGNAL); /* nobody to tell: the parent sees the end of the socket */
-}
-
-static int receive_answer(int s, struct answer *out_answer)
-{
-    char control[CMSG_SPACE(sizeof(int))];
-    struct iovec iov = {.iov_base = out_answer, .iov_len = sizeof(*out_answer)};
-    struct msghdr msg = {
-        .msg_iov = &iov,
-        .msg_iovlen = 1,
-        .msg_control = control,
-        .msg_controllen = sizeof(control),
-    };
-    struct cmsghdr *c;
-    ssize_t n = recvmsg(s, &msg, MSG_CMSG_CLOEXEC | MSG_WAITALL);
-
-    if (n != (ssize_t)sizeof(*out_answer))
-        return -EIO;
-    if (out_answer->result < 0)
-        return 0;
-    c = CMSG_FIRSTHDR(&msg);
-    if (!c || c->cmsg_type != SCM_RIGHTS)
-        return -EIO;
-    memcpy(&out_answer->tap.fd, CMSG_DATA(c), sizeof(int));
-    return 0;
-}
-
 int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct tap_device *out_tap,
-                  char error[static LINK_ERROR_MAX])
+                  char error[static TAP_ERROR_MAX])
 {
     struct answer answer = {.result = -EIO};
-    int s[2], status;
+    int s[2], status, fd = -1;
     pid_t pid;
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) < 0)
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) < 0)
         return fail(error, "cannot start the helper for TAP", device, NULL);
     pid = fork();
     if (pid < 0) {
@@ -184,11 +175,12 @@ int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct ta
         answer.result = enter_netns(netns, answer.error);
         if (answer.result == 0)
             answer.result = tap_create(device, mtu, &answer.tap, answer.error);
-        send_answer(s[1], &answer);
+        /* Nobody to tell when that fails: the parent sees the end of the socket. */
+        (void)fdpass_send(s[1], &answer, sizeof(answer), answer.result == 0 ? answer.tap.fd : -1);
         _exit(0);
     }
     (void)close(s[1]);
-    if (receive_answer(s[0], &answer) < 0) {
+    if (fdpass_receive(s[0], &answer, sizeof(answer), &fd) < 0 || (answer.result == 0 && fd < 0)) {
         errno = EIO;
         answer.result = fail(answer.error, "the helper process failed for TAP", device, NULL);
     }
@@ -196,9 +188,10 @@ int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct ta
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     if (answer.result < 0) {
-        memcpy(error, answer.error, LINK_ERROR_MAX);
+        memcpy(error, answer.error, sizeof(answer.error));
         return answer.result;
     }
     *out_tap = answer.tap;
+    out_tap->fd = fd;
     return 0;
 }

@@ -101,7 +101,8 @@ unsigned verdict_rejudge(struct instance *in)
         flow->group = policy_group(in->policy, &flow->key.dst);
         judge_again(flow, &v);
         if (stands(flow, &v)) {
-            flow_set_verdict(flow, &v); /* rules have new numbers, and a flow being dialled may have to be judged by its bytes now */
+            /* Rules have new numbers, and a flow being dialled may have to be judged by its bytes now. */
+            flow_set_verdict(flow, &v);
         } else {
             flow_kill(flow, FLOW_CLOSE_POLICY, REASON_POLICY_REVOKED);
             cut++;

@@ -1,6 +1,7 @@
 /*
  * A guest's query. It is read to its last byte before anything of it is believed: one question, and behind it one OPT
- * record or nothing. Stubs send no more; what else stood there could only be meant for somebody the query never reaches.
+ * record or nothing. Stubs send no more; what else stood there could only be meant for somebody the query never
+ * reaches.
  */
 #include "policy/dns.h"
 

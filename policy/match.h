@@ -16,12 +16,13 @@ enum { MATCH_PORT_DNS = 53, MATCH_PORT_DOT = 853 };
 struct layer {
     bool present; /* an absent layer allows */
     bool allow_default;
-    struct rule *rules; /* owned */
+    struct rule *rules; /* owned by the policy that was made with them */
     size_t rule_count;
 };
 
 struct policy {
     unsigned refs;
+    struct policy *source; /* shared: the one that owns the rules of the layers; NULL: this one does */
     struct layer layers[POLICY_LAYERS];
     struct group_table groups;
 };

@@ -76,8 +76,9 @@ static bool layer_copy(struct layer *layer, const struct policy_layer_config *co
 
 static void policy_free(struct policy *policy)
 {
-    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+    for (unsigned i = 0; i < POLICY_LAYERS && !policy->source; i++)
         free(policy->layers[i].rules);
+    policy_unref(policy->source);
     free(policy);
 }
 
@@ -101,6 +102,19 @@ struct policy *policy_new(const struct policy_config *config)
     return policy;
 }
 
+struct policy *policy_with_groups(struct policy *policy, const struct group_table *groups)
+{
+    struct policy *copy = calloc(1, sizeof(*copy));
+
+    if (!copy)
+        return NULL;
+    copy->refs = 1;
+    copy->source = policy_ref(policy->source ? policy->source : policy);
+    copy->groups = *groups;
+    memcpy(copy->layers, policy->layers, sizeof(copy->layers));
+    return copy;
+}
+
 struct policy *policy_ref(struct policy *policy)
 {
     CHECK(policy->refs > 0);
@@ -115,6 +129,11 @@ void policy_unref(struct policy *policy)
     CHECK(policy->refs > 0);
     if (--policy->refs == 0)
         policy_free(policy);
+}
+
+const struct group_table *policy_groups(const struct policy *policy)
+{
+    return &policy->groups;
 }
 
 enum group policy_group(const struct policy *policy, const struct addr *a)

@@ -3,8 +3,8 @@
  *
  * A verdict is found by evaluating the rules in every world the missing facts still allow (the
  * flow's name is one of the pinned ones, another one, or none): when all worlds agree, it is final.
- * Layers: the operator's floor (optional) and the policy; both must allow. The built-in floor (docs/policy.md) is applied
- * inside each layer: a rule opens a floor group only by naming it or one exact address.
+ * Layers: the operator's floor (optional) and the policy; both must allow. The built-in floor (docs/policy.md)
+ * is applied inside each layer: a rule opens a floor group only by naming it or one exact address.
  *
  * Pure: no clock, no sockets, no logging. Single thread.
  */
@@ -41,8 +41,19 @@ struct policy_config {
 
 /** NULL: out of memory, or more than POLICY_RULES_MAX rules in a layer. One reference, the caller's. */
 struct policy *policy_new(const struct policy_config *config);
+
+/**
+ * The same rules over other groups: a policy of its own, which keeps the rules alive. @groups is copied.
+ *
+ * Return: one reference, the caller's; NULL out of memory.
+ */
+struct policy *policy_with_groups(struct policy *policy, const struct group_table *groups);
+
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy); /* NULL is fine */
+
+/** Lives as long as the policy. */
+const struct group_table *policy_groups(const struct policy *policy);
 
 enum group policy_group(const struct policy *policy, const struct addr *a);
 const struct rule *policy_rule(const struct policy *policy, enum policy_layer layer, unsigned index);
@@ -55,7 +66,7 @@ struct facts {
     const char *const *names;         /* borrowed: canonical names pinned to dst */
     size_t name_count;
     bool names_more;                  /* there are more than fit: unknown pinned names exist */
-    const struct evidence *evidence;  /* borrowed; NULL before the first byte; kind EVIDENCE_UNKNOWN likewise */
+    const struct evidence *evidence;  /* borrowed; NULL or EVIDENCE_UNKNOWN before the first byte */
     int64_t wall_s;                   /* for expires= */
 };
 
@@ -73,7 +84,7 @@ struct verdict {
     enum policy_layer layer;  /* the layer that decided */
     int rule;                 /* index in that layer, -1: the default or no rule */
     bool audited;             /* an audit rule let it pass: would have been denied */
-    bool strict;              /* JUDGE: silence or opaque bytes end in a denial, so the wait has a deadline of its own */
+    bool strict;              /* JUDGE: silence or opaque bytes end in a denial; the wait has its own deadline */
     char name[NAME_TEXT_MAX + 1]; /* the name it was decided by, "" when none */
 };
 

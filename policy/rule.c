@@ -8,14 +8,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "policy/distance.h"
 #include "policy/rule_parser.h"
 
 enum {
     /* The canonical spelling of a rule may be longer than what was written, by a few bytes for each
      * address (::ff00:1 is ::255.0.0.1) and the time: it must still fit RULE_TEXT_MAX. */
     RULE_INPUT_MAX = RULE_TEXT_MAX - 128,
-    NEAR_WORD_MAX = 16,
-    NEAR_DISTANCE_MAX = 2,
     MISTAKEN_WORD_MIN = 6, /* shorter words are near to names that people do give: host1, api */
 };
 
@@ -57,50 +56,14 @@ int rule_fail(struct rule_parser *p, struct rule_word word, const char *hint, co
     return -EINVAL;
 }
 
-/* Levenshtein distance of two short words, letters compared without case. */
-static unsigned distance(struct rule_word a, const char *b)
-{
-    unsigned row[NEAR_WORD_MAX + 1];
-    size_t b_len = strlen(b);
-
-    if (a.len > NEAR_WORD_MAX || b_len > NEAR_WORD_MAX)
-        return NEAR_DISTANCE_MAX + 1;
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= a.len; i++) {
-        char c = a.at[i - 1] >= 'A' && a.at[i - 1] <= 'Z' ? (char)(a.at[i - 1] | 0x20) : a.at[i - 1];
-        unsigned diagonal = row[0];
-
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= b_len; j++) {
-            unsigned best = diagonal + (c != b[j - 1]);
-
-            diagonal = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[b_len];
-}
-
 int rule_fail_unknown(struct rule_parser *p, struct rule_word word, const char *const *known,
                       size_t count, const char *message)
 {
-    unsigned nearest = NEAR_DISTANCE_MAX + 1;
+    const char *nearest = distance_nearest(word.at, word.len, known, count);
     char hint[64] = "";
 
-    for (size_t i = 0; i < count; i++) {
-        unsigned d = distance(word, known[i]);
-
-        /* A word of two letters is near to everything. */
-        if (d < nearest && d < strlen(known[i])) {
-            nearest = d;
-            snprintf(hint, sizeof(hint), "did you mean '%s'?", known[i]);
-        }
-    }
+    if (nearest)
+        snprintf(hint, sizeof(hint), "did you mean '%s'?", nearest);
     return rule_fail(p, word, hint, message);
 }
 
@@ -108,7 +71,8 @@ int rule_fail_unknown(struct rule_parser *p, struct rule_word word, const char *
 static const char *group_meant(struct rule_word word)
 {
     for (size_t i = 0; i < ARRAY_SIZE(target_words); i++)
-        if (strlen(target_words[i]) >= MISTAKEN_WORD_MIN && distance(word, target_words[i]) <= NEAR_DISTANCE_MAX)
+        if (strlen(target_words[i]) >= MISTAKEN_WORD_MIN &&
+            distance(word.at, word.len, target_words[i]) <= DISTANCE_NEAR_MAX)
             return target_words[i];
     return NULL;
 }

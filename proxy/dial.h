@@ -18,8 +18,8 @@ enum { DIAL_ADDRS_MAX = 2 };
 struct dial;
 
 /**
- * @status: 0: dial->tcp is connected; else the negative errno of the most telling attempt (a refusal beats "unreachable").
- *          Called from the loop, never from inside dial_start().
+ * @status: 0: dial->tcp is connected; else the negative errno of the most telling attempt (a refusal beats
+ *          "unreachable"). Called from the loop, never from inside dial_start().
  */
 typedef void (*dial_fn)(struct dial *dial, int status);
 
@@ -43,9 +43,9 @@ struct dial {
  *
  * @addrs: copied, 1..DIAL_ADDRS_MAX
  *
- * Return: 0, then @on_done is called once unless dial_close() comes first; or -errno when no attempt could be made (-EMFILE,
- * -ENFILE, -ENOBUFS, -ENOMEM: our own lack; others: the network's answer). After an error the dial must still be closed
- * if dial->open.
+ * Return: 0, then @on_done is called once unless dial_close() comes first; or -errno when no attempt could be made
+ * (-EMFILE, -ENFILE, -ENOBUFS, -ENOMEM: our own lack; others: the network's answer). After an error the dial must still
+ * be closed if dial->open.
  */
 int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, unsigned count,
                uint16_t port, dial_fn on_done);
@@ -55,8 +55,8 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
  *
  * @reset: end with RST instead of FIN (SO_LINGER 0; uv_tcp_close_reset() fails while a shutdown is queued)
  *
- * May be called in any state and twice; @on_closed comes exactly once, from the loop, when the storage may be reused. Return: false when
- * nothing was open (@on_closed will not come).
+ * May be called in any state and twice; @on_closed comes exactly once, from the loop, when the storage may be reused.
+ * Return: false when nothing was open (@on_closed will not come).
  */
 bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial));
 

@@ -1,9 +1,9 @@
 /*
  * Questions to the host's resolvers: bytes out, bytes in, over UDP and, when told so, TCP.
  *
- * Knows the DNS transport (RFC 1035 section 4.2: a 16-bit id first, a 16-bit length before it on TCP) and nothing of its
- * content: the owner says of each datagram whether it is the answer. Every attempt has its own connected socket, hence a
- * random source port, and a random id (RFC 5452).
+ * Knows the DNS transport (RFC 1035 section 4.2: a 16-bit id first, a 16-bit length before it on TCP) and nothing of
+ * its content: the owner says of each datagram whether it is the answer. Every attempt has its own connected socket,
+ * hence a random source port, and a random id (RFC 5452).
  */
 #ifndef WEIR_PROXY_UPSTREAM_H
 #define WEIR_PROXY_UPSTREAM_H

@@ -41,8 +41,7 @@ static bool read_packet(const struct frame *f, struct arp *out)
 
 static bool answers_for(const struct guest *guest, const struct addr *a)
 {
-    return addr_equal(a, &guest->config.gateway4) ||
-           (guest->alias_open && addr_equal(a, &guest->config.alias4));
+    return guest_is_gateway(guest, a) || (guest->alias_open && guest_is_alias(guest, a));
 }
 
 static void write_reply(const struct guest *guest, const struct arp *question, uint8_t out[static ARP_BYTES])

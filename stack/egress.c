@@ -10,8 +10,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "stack/ip4.h"
 
-enum { MSS_OPTION_AT = 20, TCP_CSUM_AT = 16, UDP_CSUM_AT = 6, ETHERTYPE_IP4 = 0x0800, ETHERTYPE_IP6 = 0x86dd };
+enum { MSS_OPTION_AT = 20, TCP_CSUM_AT = 16, UDP_CSUM_AT = 6 };
 
 /* One packet of lwIP's, seen as bytes. */
 struct packet {
@@ -81,7 +82,7 @@ static void write_mss(struct guest *guest, struct packet *pk)
     }
 }
 
-/* Return: ERR_BUF when the wire is full. */
+/* Return: ERR_BUF when the wire is full; ERR_MEM, which the pool counts: lwIP sends again at its next timer. */
 static err_t send_chain(struct guest *guest, struct pbuf *p, uint16_t ethertype,
                         const struct frame_offload *offload, bool keep)
 {
@@ -95,7 +96,7 @@ static err_t send_chain(struct guest *guest, struct pbuf *p, uint16_t ethertype,
             iov[n++] = (struct iovec){.iov_base = q->payload, .iov_len = q->len};
     frame.iovcnt = n;
     if (n == (int)ARRAY_SIZE(iov)) { /* scattered over many small writes: gather once */
-        flat = pool_get(guest->stack->pool, p->tot_len);
+        flat = pool_get_wire(guest->stack->pool, p->tot_len); /* what is queued must be able to leave */
         if (!flat)
             return ERR_MEM;
         (void)pbuf_copy_partial(p, flat->data, p->tot_len, 0);
@@ -133,31 +134,24 @@ static err_t send_tcp(struct guest *guest, struct packet *pk, uint16_t ethertype
 
 static err_t fragment4(struct guest *guest, struct packet *pk)
 {
-    uint16_t step = (uint16_t)((guest->config.mtu - IP_HLEN) & ~7);
-    struct buf *buf = pool_get(guest->stack->pool, guest->config.mtu);
-    uint8_t *ip;
+    uint16_t step = (uint16_t)((guest->config.mtu - IP4_HEADER_BYTES) & ~7);
+    struct buf *buf = pool_get_wire(guest->stack->pool, guest->config.mtu);
+    struct ip4_header header;
 
     if (!buf)
-        return ERR_MEM;
-    ip = buf->data;
-    guest->ip_id++;
+        return ERR_MEM; /* the pool counts it */
+    ip4_read(pk->p->payload, &header);
+    header.id = ++guest->ip_id;
     for (uint32_t at = 0; at < pk->l4_bytes; at += step) {
         uint32_t n = LWIP_MIN(step, pk->l4_bytes - at);
-        uint16_t field = (uint16_t)(at / 8 | (at + n < pk->l4_bytes ? 0x2000 : 0));
-        struct iovec iov = {.iov_base = ip, .iov_len = IP_HLEN + n};
+        struct iovec iov = {.iov_base = buf->data, .iov_len = IP4_HEADER_BYTES + n};
         struct wire_frame frame = {.iov = &iov, .iovcnt = 1};
 
-        memcpy(ip, pk->p->payload, IP_HLEN);
-        ip[2] = (uint8_t)((IP_HLEN + n) >> 8);
-        ip[3] = (uint8_t)(IP_HLEN + n);
-        ip[4] = (uint8_t)(guest->ip_id >> 8);
-        ip[5] = (uint8_t)guest->ip_id;
-        ip[6] = (uint8_t)(field >> 8);
-        ip[7] = (uint8_t)field;
-        put_sum(ip + 10, 0);
-        put_sum(ip + 10, frame_sum_fold(frame_sum(ip, IP_HLEN, 0)));
-        (void)pbuf_copy_partial(pk->p, ip + IP_HLEN, (u16_t)n, (u16_t)(IP_HLEN + at));
-        (void)guest_send(guest, ETHERTYPE_IP4, &frame); /* counted there */
+        header.total_bytes = (uint16_t)(IP4_HEADER_BYTES + n);
+        header.fragment = (uint16_t)(at / 8 | (at + n < pk->l4_bytes ? IP4_MF : 0));
+        ip4_write(&header, buf->data);
+        (void)pbuf_copy_partial(pk->p, buf->data + IP4_HEADER_BYTES, (u16_t)n, (u16_t)(IP4_HEADER_BYTES + at));
+        (void)guest_send(guest, FRAME_ETHERTYPE_IPV4, &frame); /* counted there */
     }
     buf_unref(buf);
     return ERR_OK;
@@ -190,8 +184,8 @@ static err_t output4(struct netif *netif, struct pbuf *p, const ip4_addr_t *next
     (void)next_hop;
     CHECK(p->len >= IP_HLEN + (pk.proto == IP_PROTO_TCP ? TCP_HLEN : UDP_HLEN));
     if (pk.proto == IP_PROTO_TCP)
-        return send_tcp(netif->state, &pk, ETHERTYPE_IP4);
-    return send_udp(netif->state, &pk, ETHERTYPE_IP4);
+        return send_tcp(netif->state, &pk, FRAME_ETHERTYPE_IPV4);
+    return send_udp(netif->state, &pk, FRAME_ETHERTYPE_IPV4);
 }
 
 err_t egress_netif_init(struct netif *netif)

@@ -10,12 +10,9 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "stack/ip4.h"
 
-enum {
-    HEADER_ROOM = 40, /* before the payload: the IP header ends there (IPv6's would fill it) */
-    IP4_HEADER_BYTES = 20,
-    IP4_CSUM_AT = 10,
-};
+enum { HEADER_ROOM = 40 }; /* before the payload: the IP header ends there, and either family's fits */
 
 static const uint32_t no_end = UINT32_MAX; /* of the last hole, while the last fragment is missing */
 
@@ -166,19 +163,14 @@ static int add(struct frag_table *table, struct pool *pool, struct frag_datagram
 static void finish4(struct frag_datagram *d, struct frame *f)
 {
     uint8_t *ip = d->buf->data + HEADER_ROOM - IP4_HEADER_BYTES;
-    uint32_t total = IP4_HEADER_BYTES + d->bytes_known;
-    uint16_t sum;
+    struct ip4_header header;
 
-    ip[2] = (uint8_t)(total >> 8);
-    ip[3] = (uint8_t)total;
-    ip[6] = ip[7] = 0;
-    memset(ip + IP4_CSUM_AT, 0, sizeof(sum));
-    sum = frame_sum_fold(frame_sum(ip, IP4_HEADER_BYTES, 0));
-    memcpy(ip + IP4_CSUM_AT, &sum, sizeof(sum));
+    ip4_read(ip, &header);
+    header.total_bytes = (uint16_t)(IP4_HEADER_BYTES + d->bytes_known); /* frag_add() saw that it fits */
+    header.fragment = 0;
+    ip4_write(&header, ip);
     f->ip = ip;
-    f->ip_bytes = total;
-    f->tos = ip[1];
-    f->ttl = ip[8];
+    f->ip_bytes = header.total_bytes;
     f->dont_fragment = false;
     f->fragment = f->frag_more = false;
     f->frag_offset = 0;

@@ -5,19 +5,11 @@
 
 #include <string.h>
 
+#include "stack/ip4.h"
+
 enum {
     SRC_MAC_AT = 6,
     ETHERTYPE_AT = 12,
-    ETHERTYPE_IPV4 = 0x0800,
-    ETHERTYPE_ARP = 0x0806,
-    ETHERTYPE_IPV6 = 0x86dd,
-
-    IP4_HEADER_BYTES = 20,
-    IP4_RESERVED = 0x8000,
-    IP4_DF = 0x4000,
-    IP4_MF = 0x2000,
-    IP4_OFFSET = 0x1fff, /* in units of 8 bytes */
-
     TCP_CSUM_AT = 16,
     UDP_CSUM_AT = 6,
     TCP_FIRST_BYTES_MIN = 40, /* of the fragment with the ports: a header and some options */
@@ -112,8 +104,6 @@ static int read_ip4(struct frame *f)
     if (field & IP4_RESERVED || ip[8] == 0)
         return COUNTER_FRAME_BAD;
     f->ip_bytes = total;
-    f->tos = ip[1];
-    f->ttl = ip[8];
     f->proto = ip[9];
     f->src = addr_from_v4(ip + 12);
     f->dst = addr_from_v4(ip + 16);
@@ -172,14 +162,14 @@ int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload,
     f.ip = bytes + FRAME_ETH_BYTES;
     f.ip_bytes = (uint32_t)(len - FRAME_ETH_BYTES);
     switch (be16(bytes + ETHERTYPE_AT)) {
-    case ETHERTYPE_ARP:
+    case FRAME_ETHERTYPE_ARP:
         f.kind = FRAME_ARP;
         break;
-    case ETHERTYPE_IPV4:
+    case FRAME_ETHERTYPE_IPV4:
         f.kind = FRAME_IPV4;
         drop = read_ip4(&f);
         break;
-    case ETHERTYPE_IPV6:
+    case FRAME_ETHERTYPE_IPV6:
         return COUNTER_IPV6_OFF;
     default: /* also an 802.3 length, and tags: a tagged frame is for a network that is not here */
         return COUNTER_FRAME_ETHERTYPE;

@@ -23,6 +23,8 @@ enum {
     FRAME_TCP_MSS_MIN = 88, /* a smaller MSS option counts as this: tiny segments are an attack */
 };
 
+enum frame_ethertype { FRAME_ETHERTYPE_IPV4 = 0x0800, FRAME_ETHERTYPE_ARP = 0x0806, FRAME_ETHERTYPE_IPV6 = 0x86dd };
+
 /* What the channel said about the frame (virtio-net header, VIRTIO 1.2 section 5.1.6). */
 enum frame_gso { FRAME_GSO_NONE = 0, FRAME_GSO_TCP4 = 1, FRAME_GSO_TCP6 = 4, FRAME_GSO_UDP = 5 };
 struct frame_offload {
@@ -43,7 +45,7 @@ struct frame {
     uint8_t *ip;                /* the IP header (or the ARP body), writable */
     uint32_t ip_bytes;          /* header and payload, as the header says; trailing padding is gone */
     struct addr src, dst;
-    uint8_t proto, ttl, tos;
+    uint8_t proto;
     bool dont_fragment;
 
     bool fragment;              /* one piece of a datagram: l4 is that piece only */
@@ -62,7 +64,6 @@ struct frame {
     uint8_t tcp_flags;          /* enum frame_tcp_flags */
     uint8_t tcp_header_bytes;
     uint16_t tcp_mss;           /* of a SYN: its MSS option, at least FRAME_TCP_MSS_MIN; 536 without one */
-    bool csum_held;             /* verified here or vouched for */
 };
 
 /**
@@ -73,9 +74,9 @@ struct frame {
  *             a GSO type that is not the packet's: FRAME_BAD)
  * @out_frame: complete only on success
  *
- * Return: 0, or the counter (> 0) of the reason to drop: FRAME_BAD, FRAME_ETHERTYPE (VLAN, LLC, unknown), IP_OPTIONS, FRAME_CSUM (IPv4
- * header), IP_FRAG (fragments that cannot be part of any datagram: past 65,535, middle pieces not a multiple of 8, a first
- * TCP fragment below 40 bytes), IPV6_OFF.
+ * Return: 0, or the counter (> 0) of the reason to drop: FRAME_BAD, FRAME_ETHERTYPE (VLAN, LLC, unknown), IP_OPTIONS,
+ * FRAME_CSUM (IPv4 header), IP_FRAG (fragments that cannot be part of any datagram: past 65,535, middle pieces not a
+ * multiple of 8, a first TCP fragment below 40 bytes), IPV6_OFF.
  */
 int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload, struct frame *out_frame);
 

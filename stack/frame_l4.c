@@ -108,7 +108,6 @@ static int read_tcp(struct frame *f, bool trusted, bool *out_mss_nop)
         return COUNTER_FRAME_BAD;
     if (!trusted && !csum_holds(f))
         return COUNTER_FRAME_CSUM;
-    f->csum_held = true;
     f->src_port = be16(tcp);
     f->dst_port = be16(tcp + 2);
     f->seq = be32(tcp + 4);
@@ -145,7 +144,6 @@ static int read_udp(struct frame *f, bool trusted)
     summed = be16(f->l4 + 6) != 0; /* RFC 768: zero means none; RFC 8200 section 8.1 forbids it */
     if (!trusted && (summed ? !csum_holds(f) : f->kind == FRAME_IPV6))
         return COUNTER_FRAME_CSUM;
-    f->csum_held = trusted || summed;
     f->src_port = be16(f->l4);
     f->dst_port = be16(f->l4 + 2);
     if (f->src_port == 0 || f->dst_port == 0)
@@ -160,7 +158,6 @@ static int read_icmp(struct frame *f, bool trusted)
         return COUNTER_FRAME_BAD;
     if (!trusted && !csum_holds(f))
         return COUNTER_FRAME_CSUM;
-    f->csum_held = true;
     set_payload(f, ICMP_HEADER_BYTES);
     return 0;
 }

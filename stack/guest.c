@@ -1,5 +1,6 @@
 /*
- * The frame edge, second half: what a guest's frame means (stack/guest.h).
+ * A guest: its object, its way out, and where its frames come in (stack/guest.h). What a frame means is its
+ * family's: edge4.c.
  */
 #include "stack/guest.h"
 
@@ -7,14 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stack/arp.h"
-#include "stack/dhcp4.h"
-#include "stack/icmp4.h"
 #include "stack/stack_private.h"
-
-enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_ARP = 0x0806 };
-
-static const uint8_t mac_broadcast[FRAME_MAC_BYTES] = {255, 255, 255, 255, 255, 255};
 
 void guest_count(struct guest *guest, enum counter c)
 {
@@ -75,6 +69,30 @@ bool guest_owns(const struct guest *guest, const struct addr *a)
     return a->family == ADDR_V4 && addr_equal(a, &guest->config.guest4);
 }
 
+struct addr guest_gateway(const struct guest *guest, enum addr_family family)
+{
+    return family == ADDR_V4 ? guest->config.gateway4 : (struct addr){.family = ADDR_NONE};
+}
+
+struct addr guest_alias(const struct guest *guest, enum addr_family family)
+{
+    return family == ADDR_V4 ? guest->config.alias4 : (struct addr){.family = ADDR_NONE};
+}
+
+bool guest_is_gateway(const struct guest *guest, const struct addr *a)
+{
+    struct addr gateway = guest_gateway(guest, a->family);
+
+    return a->family != ADDR_NONE && addr_equal(a, &gateway);
+}
+
+bool guest_is_alias(const struct guest *guest, const struct addr *a)
+{
+    struct addr alias = guest_alias(guest, a->family);
+
+    return a->family != ADDR_NONE && addr_equal(a, &alias);
+}
+
 /* ---- out ---- */
 
 static int send_frame(struct guest *guest, const uint8_t *dst_mac, uint16_t ethertype,
@@ -100,17 +118,19 @@ static int send_frame(struct guest *guest, const uint8_t *dst_mac, uint16_t ethe
     err = guest->wire.send(guest->wire.ctx, &whole);
     if (err == 0)
         guest_count(guest, COUNTER_FRAMES_OUT);
-    else if (err == -EAGAIN && frame->keep)
-        guest_count(guest, COUNTER_LINK_FULL_TCP);
+    else if (err != -EAGAIN)
+        guest_count(guest, COUNTER_LINK_DOWN);
     else
-        guest_count(guest, COUNTER_LINK_FULL_DROP);
+        guest_count(guest, frame->keep ? COUNTER_LINK_FULL_TCP : COUNTER_LINK_FULL_DROP);
     return err;
 }
 
 int guest_send(struct guest *guest, uint16_t ethertype, struct wire_frame *frame)
 {
-    if (!guest->mac_known)
+    if (!guest->mac_known) {
+        guest_count(guest, COUNTER_LINK_DOWN);
         return -EHOSTUNREACH;
+    }
     return send_frame(guest, guest->mac, ethertype, frame);
 }
 
@@ -121,6 +141,13 @@ void guest_send_packet(struct guest *guest, uint16_t ethertype, const uint8_t *p
     struct wire_frame frame = {.iov = &iov, .iovcnt = 1};
 
     (void)send_frame(guest, dst_mac, ethertype, &frame); /* counted there */
+}
+
+void guest_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t len, enum unreachable what,
+                            uint16_t mtu)
+{
+    if (len > 0 && quoted[0] >> 4 == 4 && guest_may_icmp(guest))
+        edge4_send_unreachable(guest, quoted, len, what, mtu);
 }
 
 bool guest_may_icmp(struct guest *guest)
@@ -148,168 +175,34 @@ static bool mac_allowed(const struct guest *guest, const struct frame *f)
     return memcmp(f->src_mac, guest->config.gateway_mac, FRAME_MAC_BYTES) != 0;
 }
 
-/* The guest's MAC is the source of its last frame with an address of its own. */
-static void learn_mac(struct guest *guest, const struct frame *f)
+void guest_learn_mac(struct guest *guest, const struct frame *f)
 {
     memcpy(guest->mac, f->src_mac, FRAME_MAC_BYTES);
     guest->mac_known = true;
 }
 
-static void arp_input(struct guest *guest, const struct frame *f)
+bool guest_read_datagram(struct guest *guest, struct frame *f, const struct frame_offload *offload)
 {
-    uint8_t reply[ARP_BYTES];
-    int r = arp_answer(guest, f, reply);
-
-    if (r >= 0)
-        learn_mac(guest, f);
-    if (r > 0)
-        guest_send_packet(guest, ETHERTYPE_ARP, reply, sizeof(reply), f->src_mac);
-    else if (r == -EBADMSG)
-        guest_count(guest, COUNTER_ARP_BAD);
-    else if (r == -EPERM)
-        guest_count(guest, COUNTER_SPOOF_SRC);
-    else
-        guest_count(guest, COUNTER_ARP_IGNORED);
-}
-
-static void dhcp_input(struct guest *guest, const struct frame *f)
-{
-    enum { HEADERS = 28 };
-    uint8_t packet[HEADERS + DHCP4_REPLY_BYTES_MAX] = {0};
-    uint8_t *udp = packet + 20;
-    struct dhcp4_reply reply;
-    uint16_t sum, total;
-    int r = dhcp4_answer(&guest->config, f->payload, f->payload_bytes, &f->src, f->src_mac,
-                         packet + HEADERS, &reply);
-
-    if (r <= 0) {
-        if (r < 0)
-            guest_count(guest, COUNTER_DHCP_BAD);
-        return;
-    }
-    if (reply.nak)
-        guest_count(guest, COUNTER_DHCP_NAK);
-    total = (uint16_t)(HEADERS + reply.len);
-    packet[0] = 0x45;
-    packet[2] = (uint8_t)(total >> 8);
-    packet[3] = (uint8_t)total;
-    packet[8] = 64;
-    packet[9] = FRAME_PROTO_UDP;
-    memcpy(packet + 12, guest->config.gateway4.bytes, 4);
-    memcpy(packet + 16, reply.dst.bytes, 4);
-    sum = frame_sum_fold(frame_sum(packet, 20, 0));
-    memcpy(packet + 10, &sum, 2);
-    udp[1] = DHCP4_SERVER_PORT;
-    udp[3] = DHCP4_CLIENT_PORT;
-    udp[4] = (uint8_t)((total - 20) >> 8);
-    udp[5] = (uint8_t)(total - 20);
-    sum = frame_sum_fold(frame_sum(udp, total - 20u,
-                                   frame_sum_pseudo(&guest->config.gateway4, &reply.dst,
-                                                    FRAME_PROTO_UDP, total - 20u)));
-    memcpy(udp + 6, &sum, 2);
-    guest_send_packet(guest, ETHERTYPE_IPV4, packet, total,
-                      addr_to_v4(&reply.dst) == UINT32_MAX ? mac_broadcast : f->src_mac);
-}
-
-static void icmp_input(struct guest *guest, struct frame *f)
-{
-    if (!addr_equal(&f->dst, &guest->config.gateway4)) {
-        if (f->l4_bytes >= 8 && f->l4[0] == 8)
-            guest->stack->events->on_echo(guest->stack->ctx, guest, f);
-        else
-            guest_count(guest, COUNTER_ICMP_IGNORED);
-        return;
-    }
-    if (!guest_may_icmp(guest))
-        return;
-    if (icmp4_echo_reply(f) <= 0) {
-        guest_count(guest, COUNTER_ICMP_IGNORED);
-        return;
-    }
-    if (f->ip_bytes <= guest->config.mtu) /* a larger ping is answered like a router with DF would: not */
-        guest_send_packet(guest, ETHERTYPE_IPV4, f->ip, f->ip_bytes, guest->mac);
-    else
-        guest_count(guest, COUNTER_ICMP_IGNORED);
-}
-
-/* Only the guest's own address may be a source; DHCP's 0.0.0.0 is let through to DHCP alone. */
-static bool source_allowed(struct guest *guest, const struct frame *f)
-{
-    static const struct addr unspecified = {.family = ADDR_V4};
-
-    if (guest_owns(guest, &f->src))
-        return true;
-    return addr_equal(&f->src, &unspecified) && f->proto == FRAME_PROTO_UDP && !f->fragment;
-}
-
-static bool is_dhcp(const struct guest *guest, const struct frame *f)
-{
-    return f->proto == FRAME_PROTO_UDP && f->src_port == DHCP4_CLIENT_PORT &&
-           f->dst_port == DHCP4_SERVER_PORT &&
-           (addr_equal(&f->dst, &guest->config.gateway4) || addr_to_v4(&f->dst) == UINT32_MAX);
-}
-
-static bool is_group_address(const struct guest *guest, const struct addr *a)
-{
-    uint32_t v4 = addr_to_v4(a);
-    const struct addr_prefix *net = &guest->config.net4;
-
-    return v4 >> 28 == 14 || v4 == UINT32_MAX ||
-           (addr_prefix_contains(net, a) && net->bits < 31 && (v4 | UINT32_MAX << (32 - net->bits)) == UINT32_MAX);
-}
-
-static void datagram_input(struct guest *guest, struct frame *f, struct buf *buf,
-                           const struct frame_offload *offload)
-{
-    struct stack *stack = guest->stack;
     bool mss_nop = false;
     int drop = frame_read_l4(f, offload, &mss_nop);
 
     if (drop > 0) {
         guest_count(guest, (enum counter)drop);
-        return;
+        return false;
     }
     if (mss_nop)
         guest_count(guest, COUNTER_TCP_OPT_MSS);
-    if (is_dhcp(guest, f)) {
-        dhcp_input(guest, f);
-    } else if (!guest_owns(guest, &f->src)) {
-        guest_count(guest, COUNTER_SPOOF_SRC);
-    } else if (is_group_address(guest, &f->dst)) {
-        guest_count(guest, COUNTER_MULTICAST);
-    } else if (f->proto == FRAME_PROTO_TCP) {
-        stack->events->on_segment(stack->ctx, guest, f, buf);
-    } else if (f->proto == FRAME_PROTO_UDP) {
-        udp_relay_input(stack, guest, f);
-    } else {
-        icmp_input(guest, f);
-    }
+    return true;
 }
 
-static void ipv4_input(struct guest *guest, struct frame *f, struct buf *buf,
-                       const struct frame_offload *offload)
+void guest_hand_up(struct guest *guest, struct frame *f, struct buf *buf)
 {
-    static const struct frame_offload reassembled = {0};
-    struct buf *whole = NULL;
-    int r;
+    struct stack *stack = guest->stack;
 
-    if (guest->config.net4.base.family != ADDR_V4 || !source_allowed(guest, f)) {
-        guest_count(guest, COUNTER_SPOOF_SRC);
-        return;
-    }
-    learn_mac(guest, f);
-    if (!f->fragment) {
-        datagram_input(guest, f, buf, offload);
-        return;
-    }
-    r = frag_add(&guest->frags, guest->stack->pool, f, guest->stack->now_ms, &whole);
-    for (; guest->frags.expired > 0; guest->frags.expired--)
-        guest_count(guest, COUNTER_IP_FRAG);
-    if (r < 0)
-        guest_count(guest, COUNTER_IP_FRAG);
-    if (r > 0)
-        datagram_input(guest, f, whole, &reassembled);
-    buf_unref(whole);
+    if (f->proto == FRAME_PROTO_TCP)
+        stack->events->on_segment(stack->ctx, guest, f, buf);
+    else
+        udp_relay_input(stack, guest, f);
 }
 
 static bool for_us(const struct guest *guest, const struct frame *f)
@@ -341,8 +234,10 @@ void guest_input(struct guest *guest, struct buf *buf, const struct frame_offloa
     else if (!mac_allowed(guest, &f))
         guest_count(guest, COUNTER_SPOOF_SRC);
     else if (f.kind == FRAME_ARP)
-        arp_input(guest, &f);
+        edge4_arp(guest, &f);
+    else if (f.kind == FRAME_IPV4)
+        edge4_input(guest, &f, buf, offload);
     else
-        ipv4_input(guest, &f, buf, offload);
+        guest_count(guest, COUNTER_IPV6_OFF);
     buf_unref(buf);
 }

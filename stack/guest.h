@@ -3,7 +3,8 @@
  *
  * The frame edge, second half, is guest_input(): every frame of a guest enters there. It learns and verifies
  * the source, answers what belongs to the link itself (ARP, DHCP, ping to the gateway), reassembles, and hands
- * everything else up through the events of stack/stack.h.
+ * everything else up through the events of stack/stack.h. Which family a packet has is known in stack/ only: outside,
+ * an address is a struct addr and an error an enum unreachable.
  */
 #ifndef WEIR_STACK_GUEST_H
 #define WEIR_STACK_GUEST_H
@@ -47,6 +48,15 @@ struct wire {
     bool csum_offload; /* frames may carry partial checksums */
     bool tso4, tso6;   /* TCP super-segments may be sent to the guest */
     uint32_t windows_max; /* bytes all connections together may have under way to us; 0: no bound of the wire's own */
+};
+
+/* Why a packet of the guest's goes nowhere, in either family's ICMP. */
+enum unreachable {
+    UNREACHABLE_NET,
+    UNREACHABLE_HOST,
+    UNREACHABLE_PORT,
+    UNREACHABLE_ADMIN,   /* policy forbids it */
+    UNREACHABLE_TOO_BIG, /* with DF, above the MTU of the way */
 };
 
 /* What a guest is told and held to. Copied by guest_new(). */
@@ -115,6 +125,16 @@ int guest_send(struct guest *guest, uint16_t ethertype, struct wire_frame *frame
 void guest_send_packet(struct guest *guest, uint16_t ethertype, const uint8_t *packet, size_t len,
                        const uint8_t dst_mac[static FRAME_MAC_BYTES]);
 
+/**
+ * Tell the guest, as its gateway, that a packet of its own goes nowhere. Above GUEST_ICMP_PER_S nothing is said
+ * (counted).
+ *
+ * @quoted: the packet from its IP header on, or as much of it as is known; borrowed
+ * @mtu:    with UNREACHABLE_TOO_BIG, else 0
+ */
+void guest_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t len, enum unreachable what,
+                            uint16_t mtu);
+
 /** Take one of the GUEST_ICMP_PER_S tokens; without one the caller stays silent (counted). */
 bool guest_may_icmp(struct guest *guest);
 
@@ -122,5 +142,12 @@ void guest_count(struct guest *guest, enum counter c);
 
 /** Whether @a is an address this guest may send from. */
 bool guest_owns(const struct guest *guest, const struct addr *a);
+
+/** The gateway's address, and the host alias's, in that family; family ADDR_NONE: there is none. */
+struct addr guest_gateway(const struct guest *guest, enum addr_family family);
+struct addr guest_alias(const struct guest *guest, enum addr_family family);
+
+bool guest_is_gateway(const struct guest *guest, const struct addr *a);
+bool guest_is_alias(const struct guest *guest, const struct addr *a); /* whether or not a rule opens it */
 
 #endif

@@ -29,6 +29,7 @@ static struct {
     struct block *free[ARRAY_SIZE(class_bytes)];
     struct slab *slabs;
     size_t slab_bytes, bytes_max, used;
+    size_t class_slab_bytes[ARRAY_SIZE(class_bytes)];
     uint64_t refused;
 } heap;
 
@@ -67,12 +68,15 @@ static void refill(size_t class)
     struct slab *slab;
     size_t size = class_bytes[class];
 
-    if (heap.bytes_max - heap.slab_bytes < HEAP_SLAB_BYTES)
+    /* No class takes it all: segments must not leave a newcomer without a pcb. */
+    if (heap.bytes_max - heap.slab_bytes < HEAP_SLAB_BYTES ||
+        heap.class_slab_bytes[class] > heap.bytes_max / 4 * 3)
         return;
     slab = malloc(HEAP_SLAB_BYTES);
     if (!slab)
         return;
     heap.slab_bytes += HEAP_SLAB_BYTES;
+    heap.class_slab_bytes[class] += HEAP_SLAB_BYTES;
     slab->next = heap.slabs;
     heap.slabs = slab;
     for (size_t at = 0; at + size <= HEAP_SLAB_BYTES - sizeof(*slab); at += size) {
@@ -113,8 +117,10 @@ void *heap_calloc(size_t count, size_t size)
 {
     void *p;
 
-    if (size > 0 && count > HEAP_CLASS_BYTES_MAX / size)
+    if (size > 0 && count > HEAP_CLASS_BYTES_MAX / size) {
+        heap.refused++;
         return NULL;
+    }
     p = heap_malloc(count * size);
     if (p)
         memset(p, 0, count * size);

@@ -20,7 +20,7 @@ void heap_init(size_t bytes_max);
 void heap_deinit(void);
 
 size_t heap_bytes_used(void);  /* of blocks handed out */
-uint64_t heap_refused(void);   /* counter */
+uint64_t heap_refused(void);   /* since heap_init(): users see it as HEAP_FULL */
 
 void *heap_malloc(size_t size);
 void *heap_calloc(size_t count, size_t size);

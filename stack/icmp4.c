@@ -3,18 +3,15 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "stack/ip4.h"
 
 enum {
-    IP_HEADER_BYTES = 20, /* options never get here */
     ICMP_HEADER_BYTES = 8,
-    QUOTE_BYTES_MAX = ICMP4_ERROR_BYTES_MAX - IP_HEADER_BYTES - ICMP_HEADER_BYTES,
-    IP_CSUM_AT = 10,
+    QUOTE_BYTES_MAX = ICMP4_ERROR_BYTES_MAX - IP4_HEADER_BYTES - ICMP_HEADER_BYTES,
     ICMP_CSUM_AT = 2,
     ICMP_MTU_AT = 6, /* RFC 1191 section 4 */
     ICMP_ECHO_REPLY = 0,
     ICMP_UNREACHABLE = 3,
-    ICMP_ECHO = 8,
-    TTL = 64,
     TOS_CONTROL = 0xc0, /* RFC 1812 section 4.3.2.5: internetwork control */
 };
 
@@ -29,44 +26,39 @@ static void put_sum(uint8_t *field, const uint8_t *bytes, size_t len)
 
 int icmp4_echo_reply(struct frame *f)
 {
-    struct addr asked = f->dst;
+    struct ip4_header header;
 
     if (f->kind != FRAME_IPV4 || f->proto != FRAME_PROTO_ICMP || f->l4_bytes < ICMP_HEADER_BYTES ||
-        f->l4[0] != ICMP_ECHO || f->l4[1] != 0)
+        f->l4[0] != ICMP4_ECHO || f->l4[1] != 0)
         return 0;
-    CHECK(f->l4 == f->ip + IP_HEADER_BYTES && f->ip_bytes == IP_HEADER_BYTES + f->l4_bytes);
+    CHECK(f->l4 == f->ip + IP4_HEADER_BYTES && f->ip_bytes == IP4_HEADER_BYTES + f->l4_bytes);
     f->l4[0] = ICMP_ECHO_REPLY;
     put_sum(f->l4 + ICMP_CSUM_AT, f->l4, f->l4_bytes);
-    f->dst = f->src;
-    f->src = asked;
-    f->ttl = TTL;
-    memcpy(f->ip + 12, f->src.bytes, 4);
-    memcpy(f->ip + 16, f->dst.bytes, 4);
-    f->ip[8] = TTL;
-    put_sum(f->ip + IP_CSUM_AT, f->ip, IP_HEADER_BYTES);
+    ip4_read(f->ip, &header);
+    header.src = f->dst;
+    header.dst = f->src;
+    header.ttl = IP4_TTL;
+    ip4_write(&header, f->ip);
     return 1;
 }
 
 size_t icmp4_unreachable(const uint8_t *quoted, size_t quoted_len, const struct addr *from,
                          const struct addr *to, uint8_t code, uint16_t mtu, uint8_t *out)
 {
-    uint8_t *icmp = out + IP_HEADER_BYTES;
-    size_t total;
+    struct ip4_header header = {
+        .tos = TOS_CONTROL,
+        .ttl = IP4_TTL,
+        .proto = FRAME_PROTO_ICMP,
+        .src = *from,
+        .dst = *to,
+    };
+    uint8_t *icmp = out + IP4_HEADER_BYTES;
 
     if (quoted_len > QUOTE_BYTES_MAX)
         quoted_len = QUOTE_BYTES_MAX;
-    total = IP_HEADER_BYTES + ICMP_HEADER_BYTES + quoted_len;
-    memset(out, 0, IP_HEADER_BYTES + ICMP_HEADER_BYTES);
-    out[0] = 0x45;
-    out[1] = TOS_CONTROL;
-    out[2] = (uint8_t)(total >> 8);
-    out[3] = (uint8_t)total;
-    out[8] = TTL;
-    out[9] = FRAME_PROTO_ICMP;
-    memcpy(out + 12, from->bytes, 4);
-    memcpy(out + 16, to->bytes, 4);
-    put_sum(out + IP_CSUM_AT, out, IP_HEADER_BYTES);
-
+    header.total_bytes = (uint16_t)(IP4_HEADER_BYTES + ICMP_HEADER_BYTES + quoted_len);
+    ip4_write(&header, out);
+    memset(icmp, 0, ICMP_HEADER_BYTES);
     icmp[0] = ICMP_UNREACHABLE;
     icmp[1] = code;
     icmp[ICMP_MTU_AT] = (uint8_t)(mtu >> 8);
@@ -74,5 +66,5 @@ size_t icmp4_unreachable(const uint8_t *quoted, size_t quoted_len, const struct 
     if (quoted_len > 0)
         memcpy(icmp + ICMP_HEADER_BYTES, quoted, quoted_len);
     put_sum(icmp + ICMP_CSUM_AT, icmp, ICMP_HEADER_BYTES + quoted_len);
-    return total;
+    return header.total_bytes;
 }

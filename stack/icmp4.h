@@ -12,7 +12,8 @@
 
 enum {
     ICMP4_ERROR_BYTES_MAX = 576,
-    ICMP4_NET_UNREACHABLE = 0,
+    ICMP4_ECHO = 8, /* type */
+    ICMP4_NET_UNREACHABLE = 0, /* codes of destination unreachable */
     ICMP4_HOST_UNREACHABLE = 1,
     ICMP4_PORT_UNREACHABLE = 3,
     ICMP4_FRAG_NEEDED = 4,
@@ -22,7 +23,7 @@ enum {
 /**
  * Turn an echo request in place into its reply (addresses swapped, TTL 64, checksums new).
  *
- * @f: a whole IPv4 datagram whose checksum held; changed in place, f->ip and f->ip_bytes are then the packet to send
+ * @f: a whole IPv4 datagram whose checksum held; f->ip and f->ip_bytes are then the packet to send
  *
  * Return: 1 it is a reply now; 0 it was no echo request.
  */
@@ -31,8 +32,8 @@ int icmp4_echo_reply(struct frame *f);
 /**
  * Build a destination-unreachable error, IP header included.
  *
- * @quoted:   the offending packet from its IP header on, as the guest sent it (or as much of it as is known); at most 548 bytes of it are
- *            quoted
+ * @quoted:   the offending packet from its IP header on, as the guest sent it (or as much of it as is known); at most
+ *            548 bytes of it are quoted
  * @from:     who says so
  * @to:       the guest
  * @mtu:      for ICMP4_FRAG_NEEDED, else 0

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "stack/heap.h"
-#include "stack/icmp4.h"
 #include "stack/lwip/hooks.h"
 #include "stack/stack_private.h"
 
@@ -105,15 +104,8 @@ u32_t stack_isn(const ip_addr_t *local_ip, u16_t local_port, const ip_addr_t *re
     return (u32_t)(the_stack->now_ms * 250) + (u32_t)siphash(&the_stack->isn_key, &tuple, sizeof(tuple));
 }
 
-void stack_send_unreachable(struct stack *stack, struct guest *guest, const uint8_t *quoted,
-                            size_t quoted_len, const struct addr *from, uint8_t code, uint16_t mtu)
+void stack_count_refusals(struct stack *stack)
 {
-    uint8_t packet[ICMP4_ERROR_BYTES_MAX];
-    size_t len;
-
-    (void)stack;
-    if (from->family != ADDR_V4 || !guest_may_icmp(guest))
-        return;
-    len = icmp4_unreachable(quoted, quoted_len, from, &guest->config.guest4, code, mtu, packet);
-    guest_send_packet(guest, 0x0800, packet, len, guest->mac);
+    stack->counters->n[COUNTER_HEAP_FULL] = heap_refused();
+    stack->counters->n[COUNTER_POOL_FULL] = stack->pool->refused;
 }

@@ -3,8 +3,8 @@
  *
  * lwIP is one global instance, so there is one stack a process (stack_new() says -EBUSY to a second one). Sans-I/O:
  * frames come in through guest_input(), frames go out through each guest's wire, time is passed in. What guests do is
- * reported through these events, only from guest_input(), stack_flush() and stack_tick(), never from inside a call of
- * the caller's own.
+ * reported through these events, only from guest_input(), stack_flush() and stack_tick(), when lwIP has returned, never
+ * from inside a call of the caller's own.
  */
 #ifndef WEIR_STACK_STACK_H
 #define WEIR_STACK_STACK_H
@@ -39,7 +39,7 @@ struct stack_config {
     void *ctx;                       /* borrowed */
     uint32_t flows_max;
     uint32_t flow_buffer_bytes;      /* ceiling of one flow's receive window, at most 4 MiB */
-    uint32_t guest_timeout_ms;       /* silence of a guest that owes an ACK, after which its connection is over; 0: lwIP's own */
+    uint32_t guest_timeout_ms;       /* silence of a guest that owes an ACK, which ends its connection; 0: lwIP's own */
 };
 
 struct stack;
@@ -53,7 +53,10 @@ void stack_free(struct stack *stack);
 /** The time of this turn; every entry point below and guest_input() work at this time. */
 void stack_set_time(struct stack *stack, uint64_t now_ms);
 
-/** End of a turn: send what connections owe their guests, once per connection. */
+/**
+ * End of a turn: send what connections owe their guests, once per connection. The counters HEAP_FULL and POOL_FULL are
+ * up to date then.
+ */
 void stack_flush(struct stack *stack);
 
 /** Whether some connection needs stack_tick() every STACK_TICK_MS; otherwise no timer is needed. */
@@ -64,13 +67,9 @@ void stack_tick(struct stack *stack);
 /** The guest's wire takes frames again: connections that met -EAGAIN send at the next stack_flush(). */
 void stack_wire_writable(struct stack *stack, struct guest *guest);
 
-/** Send a UDP datagram to the guest, from @src:@src_port. @bytes are borrowed. Return: 0, or < 0 dropped and counted. */
+/** Send a UDP datagram to the guest, from @src:@src_port. @bytes are borrowed. Return: 0; < 0 dropped and counted. */
 int stack_send_datagram(struct stack *stack, struct guest *guest, const struct addr *src,
                         uint16_t src_port, const struct addr *dst, uint16_t dst_port,
                         const void *bytes, size_t len);
-
-/** ICMP destination unreachable about a packet of the guest (ICMPv4 codes of stack/icmp4.h). */
-void stack_send_unreachable(struct stack *stack, struct guest *guest, const uint8_t *quoted,
-                            size_t quoted_len, const struct addr *from, uint8_t code, uint16_t mtu);
 
 #endif

@@ -29,6 +29,7 @@ struct stack {
     struct udp_pcb *udp;               /* owned; its port is set per datagram */
     struct udp_pcb *udp_list;          /* what lwIP's list holds while we are inside udp_input */
     struct frame *datagram;            /* the one being handed to udp_input, else NULL */
+    bool datagram_taken;               /* lwIP gave it back: it goes up when lwIP has returned */
     struct tcp_conn *entered;
     unsigned depth;
     bool in_tick, slow_turn;
@@ -44,13 +45,15 @@ struct stack {
 /* events recorded in tcp_conn.pending */
 enum { TCP_PENDING_CONNECTED = 1, TCP_PENDING_DATA = 2, TCP_PENDING_EOF = 4, TCP_PENDING_GONE = 8 };
 
+/* stack.c */
+void stack_count_refusals(struct stack *stack); /* of the heap and the pool, which have no counters of their own */
+
 /* tcp_lists.c */
 void tcp_enter(struct tcp_conn *conn);
 void tcp_leave(struct tcp_conn *conn);
 void tcp_want_flush(struct tcp_conn *conn);
 void tcp_guest_is_back(struct guest *guest);
 void tcp_record_gone(struct tcp_conn *conn, enum tcp_gone why);
-void tcp_send_rst(struct guest *guest, const struct tcp_syn *syn);
 
 /* tcp_input.c */
 void tcp_hook_callbacks(struct tcp_conn *conn);
@@ -68,6 +71,17 @@ void ip_data_set(struct guest *guest, const struct addr *src, const struct addr 
 void ip_data_clear(void);
 void ip_addr_from(ip_addr_t *out, const struct addr *a);
 struct addr ip_addr_to(const ip_addr_t *a);
+
+/* guest.c: what the edges of both families share */
+void guest_learn_mac(struct guest *guest, const struct frame *f); /* of a frame with an address of the guest's own */
+bool guest_read_datagram(struct guest *guest, struct frame *f, const struct frame_offload *offload); /* else counted */
+void guest_hand_up(struct guest *guest, struct frame *f, struct buf *buf); /* TCP or UDP */
+
+/* edge4.c */
+void edge4_arp(struct guest *guest, const struct frame *f);
+void edge4_input(struct guest *guest, struct frame *f, struct buf *buf, const struct frame_offload *offload);
+void edge4_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t len, enum unreachable what,
+                            uint16_t mtu);
 
 /* egress.c */
 err_t egress_netif_init(struct netif *netif);

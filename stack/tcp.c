@@ -27,6 +27,29 @@ void tcp_conn_init(struct tcp_conn *conn, struct guest *guest, const struct tcp_
     list_init(&conn->blocked_node);
 }
 
+size_t tcp_conn_held(const struct tcp_conn *conn)
+{
+    return conn->held_bytes;
+}
+
+bool tcp_conn_eof(const struct tcp_conn *conn)
+{
+    return conn->eof;
+}
+
+size_t tcp_conn_copy(const struct tcp_conn *conn, void *out_bytes, size_t max)
+{
+    size_t len = 0;
+
+    for (const struct pbuf *p = conn->held_first; p && len < max; p = p->next) {
+        size_t part = LWIP_MIN(p->len, max - len);
+
+        memcpy((uint8_t *)out_bytes + len, p->payload, part);
+        len += part;
+    }
+    return len;
+}
+
 int tcp_conn_peek(const struct tcp_conn *conn, struct iovec *out_iov, int iov_max)
 {
     int n = 0;
@@ -161,10 +184,4 @@ bool tcp_conn_closing(const struct tcp_conn *conn)
 {
     return conn->pcb && !conn->time_wait &&
            (conn->pcb->state == LAST_ACK || conn->pcb->state == CLOSING);
-}
-
-bool tcp_conn_drained(const struct tcp_conn *conn)
-{
-    return !conn->pcb || conn->time_wait ||
-           (!conn->pcb->unsent && !conn->pcb->unacked && conn->fin_wanted == conn->fin_queued);
 }

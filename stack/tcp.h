@@ -6,8 +6,8 @@
  *
  *     tcp_conn_init ─ tcp_conn_accept(syn) ─ on_connected ─ on_data* on_acked* ─ on_eof ─ on_gone
  *
- * Received bytes are held, and the guest's window with them, until tcp_conn_consume(). Bytes given to tcp_conn_send() are
- * borrowed until on_acked() covers them or the connection is gone.
+ * Received bytes are held, and the guest's window with them, until tcp_conn_consume(). Bytes given to tcp_conn_send()
+ * are borrowed until on_acked() covers them or the connection is gone.
  */
 #ifndef WEIR_STACK_TCP_H
 #define WEIR_STACK_TCP_H
@@ -39,7 +39,6 @@ enum tcp_gone {
     TCP_GONE_CLOSED,  /* both directions closed in order */
     TCP_GONE_RESET,   /* the guest sent RST */
     TCP_GONE_TIMEOUT, /* the guest stopped answering; it was sent a RST */
-    TCP_GONE_MEMORY,  /* lwIP could not make the connection; the guest was refused */
 };
 
 struct tcp_events {
@@ -47,7 +46,7 @@ struct tcp_events {
     void (*on_data)(struct tcp_conn *conn);             /* more bytes are held */
     void (*on_acked)(struct tcp_conn *conn, size_t n);  /* the oldest n sent bytes may be reused */
     void (*on_eof)(struct tcp_conn *conn);              /* the guest sent FIN */
-    void (*on_gone)(struct tcp_conn *conn, enum tcp_gone why); /* all sent bytes may be reused; tcp_conn_live() is false */
+    void (*on_gone)(struct tcp_conn *conn, enum tcp_gone why); /* all sent bytes may be reused; it is over */
 };
 
 /* A parked SYN: enough to start the connection later, refuse it, or quote it in an ICMP error. */
@@ -56,7 +55,7 @@ struct tcp_syn {
     uint8_t bytes[TCP_SYN_BYTES_MAX]; /* from the IP header on */
 };
 
-/* Members are stack/tcp*.c's own; zero is "no connection". */
+/* Members are stack/tcp*.c's own, others ask functions; zero is "no connection". */
 struct tcp_conn {
     struct guest *guest;              /* borrowed */
     const struct tcp_events *events;  /* borrowed */
@@ -75,7 +74,7 @@ struct tcp_conn {
     uint16_t local_port, remote_port;
     uint64_t heard_ms;                /* when its last segment came */
     uint32_t last_snd_nxt, last_rcv_nxt; /* for a RST after lwIP forgot the pcb */
-    uint16_t guest_mss;               /* of its SYN, at least FRAME_TCP_MSS_MIN */
+    uint16_t guest_mss;               /* of its SYN or SYN-ACK, at least FRAME_TCP_MSS_MIN */
     uint16_t gso_size;                /* payload bytes a segment on the wire may have */
     uint8_t pending;                  /* events recorded */
     uint8_t gone;                     /* enum tcp_gone */
@@ -95,13 +94,22 @@ int tcp_conn_accept(struct tcp_conn *conn, const struct tcp_syn *syn);
 /** A segment of this connection. @buf is borrowed; a reference is taken while payload is held. */
 void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf);
 
+/** How many bytes are held: received and not consumed. */
+size_t tcp_conn_held(const struct tcp_conn *conn);
+
+/** The guest has sent FIN; what is held is all that will come. */
+bool tcp_conn_eof(const struct tcp_conn *conn);
+
+/** Copy held bytes, oldest first, @max of them at most. Return: how many were copied. */
+size_t tcp_conn_copy(const struct tcp_conn *conn, void *out_bytes, size_t max);
+
 /** Held bytes as iovecs, oldest first. Valid until the next call on @conn. Return: how many iovecs were filled. */
 int tcp_conn_peek(const struct tcp_conn *conn, struct iovec *out_iov, int iov_max);
 
 /** The first @n held bytes are being written elsewhere: they must not move until they are consumed. */
 void tcp_conn_pin(struct tcp_conn *conn, size_t n);
 
-/** Drop the first @n held bytes (@n <= held_bytes) and open the guest's window by as much. */
+/** Drop the first @n held bytes (@n <= tcp_conn_held()) and open the guest's window by as much. */
 void tcp_conn_consume(struct tcp_conn *conn, size_t n);
 
 /** How many bytes tcp_conn_send() would take now. */
@@ -110,8 +118,8 @@ size_t tcp_conn_room(const struct tcp_conn *conn);
 /**
  * Queue bytes without copying.
  *
- * Return: bytes taken, which may be fewer than @len or 0 when the send queue is full (on_acked tells when to try again); -EPIPE after
- * tcp_conn_shutdown() or when the connection is gone.
+ * Return: bytes taken, which may be fewer than @len or 0 when the send queue is full (on_acked tells when to try
+ * again); -EPIPE after tcp_conn_shutdown() or when the connection is gone.
  */
 long tcp_conn_send(struct tcp_conn *conn, const void *bytes, size_t len);
 
@@ -121,7 +129,6 @@ void tcp_conn_shutdown(struct tcp_conn *conn);
 /** Send RST (nothing in TIME_WAIT) and forget the connection, in any state; no event follows, on_gone included. */
 void tcp_conn_abort(struct tcp_conn *conn);
 
-
 bool tcp_conn_live(const struct tcp_conn *conn);
 bool tcp_conn_established(const struct tcp_conn *conn);
 
@@ -130,9 +137,6 @@ bool tcp_conn_time_wait(const struct tcp_conn *conn);
 
 /** LAST_ACK or CLOSING: both ends have sent their FIN, one acknowledgement is missing. */
 bool tcp_conn_closing(const struct tcp_conn *conn);
-
-/** All bytes sent, FIN included when wanted, are acknowledged. */
-bool tcp_conn_drained(const struct tcp_conn *conn);
 
 /** A segment of no connection: lwIP answers with RST (nothing for a RST). */
 void tcp_stray_input(struct guest *guest, struct frame *f);

@@ -131,7 +131,7 @@ static bool append_to(struct tcp_conn *conn, struct pbuf *before, struct pbuf *p
     return true;
 }
 
-/* Move @p's bytes into a buffer of their own, in @p's place behind @before (NULL: it is the first). Return: the new one. */
+/* Move @p's bytes into a buffer of their own, in its place behind @before (NULL: it is the first). Return: that. */
 static struct pbuf *repack(struct tcp_conn *conn, struct pbuf *before, struct pbuf *p)
 {
     struct buf *buf = pool_get(conn->guest->stack->pool,
@@ -203,6 +203,15 @@ void tcp_deliver(struct tcp_conn *conn)
 
 /* ---- into lwIP ---- */
 
+/* What the guest said in its SYN, or in its SYN-ACK to ours. */
+static void conn_learn_mss(struct tcp_conn *conn, uint16_t mss)
+{
+    unsigned headers = (conn->remote.family == ADDR_V6 ? IP6_HLEN : IP_HLEN) + TCP_HLEN;
+
+    conn->guest_mss = LWIP_MAX(mss, FRAME_TCP_MSS_MIN);
+    conn->gso_size = LWIP_MIN(conn->guest_mss, (uint16_t)(conn->guest->config.mtu - headers));
+}
+
 static void tune(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
@@ -249,13 +258,16 @@ static void strip_payload(struct stack *stack, struct frame *f)
  * Options count in the SYN that opened the connection: a second one could still turn on scaling, and with it 4 MiB
  * of window. The first segment queued ahead of its turn is not trimmed to the window, and a FIN queued there is
  * merged into others: either way lwIP later CHECKs that the data fits the window. So what lies beyond the window is
- * cut, and a FIN counts in its turn only.
+ * cut, and a FIN counts in its turn only. While our own SYN waits for its answer (SYN_SENT) there is no window
+ * yet, and the options of that answer are those that count.
  */
 static void defuse(const struct tcp_conn *conn, struct frame *f)
 {
     const struct tcp_pcb *pcb = conn->pcb;
     uint32_t ahead = f->seq - pcb->rcv_nxt;
 
+    if (pcb->state == SYN_SENT)
+        return;
     if (f->tcp_flags & FRAME_SYN)
         memset(f->l4 + TCP_HLEN, 1, f->tcp_header_bytes - (size_t)TCP_HLEN);
     if (conn->time_wait || !TCP_SEQ_GT(f->seq, pcb->rcv_nxt))
@@ -288,7 +300,10 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
 
     CHECK(conn->pcb);
     conn->heard_ms = stack->now_ms;
+    if (conn->pcb->state == SYN_SENT && f->tcp_flags & FRAME_SYN)
+        conn_learn_mss(conn, f->tcp_mss);
     defuse(conn, f);
+    /* Accepted above the reserve alone, where there is one buffer more: what is held can be copied together. */
     if (f->payload_bytes > 0 && pool_left(stack->pool) < POOL_BIG_BYTES)
         strip_payload(stack, f);
     p = must_copy(conn, f) ? pbuf_copied(stack, f) : pbuf_over(buf, f->l4, f->l4_bytes);
@@ -296,10 +311,8 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
         strip_payload(stack, f);
         p = pbuf_over(buf, f->l4, f->l4_bytes);
     }
-    if (!p) {
-        counter_bump(stack->counters, COUNTER_TCP_NO_MEMORY);
-        return;
-    }
+    if (!p)
+        return; /* the heap counts it */
     gap = f->payload_bytes > 0 && !conn->time_wait && conn->pcb->ooseq;
     tcp_enter(conn);
     hand_over(conn, f, p);
@@ -360,7 +373,6 @@ int tcp_conn_accept(struct tcp_conn *conn, const struct tcp_syn *syn)
     struct tcp_pcb_listen *listener = stack->listener;
     struct pbuf *p = syn_pbuf(syn, &conn->remote, &conn->local);
     size_t tcp_at = conn->remote.family == ADDR_V6 ? IP6_HLEN : IP_HLEN;
-    unsigned headers = tcp_at + TCP_HLEN;
 
     CHECK(!conn->pcb);
     if (!p)
@@ -368,8 +380,7 @@ int tcp_conn_accept(struct tcp_conn *conn, const struct tcp_syn *syn)
     conn->remote_port = (uint16_t)(syn->bytes[tcp_at] << 8 | syn->bytes[tcp_at + 1]);
     conn->local_port = (uint16_t)(syn->bytes[tcp_at + 2] << 8 | syn->bytes[tcp_at + 3]);
     conn->heard_ms = stack->now_ms;
-    conn->guest_mss = LWIP_MAX(syn_mss(syn), FRAME_TCP_MSS_MIN);
-    conn->gso_size = LWIP_MIN(conn->guest_mss, (uint16_t)(conn->guest->config.mtu - headers));
+    conn_learn_mss(conn, syn_mss(syn));
 
     tcp_enter(conn);
     listener->local_port = conn->local_port;

@@ -256,7 +256,7 @@ static void rst_after_timeout(struct tcp_conn *conn)
                   conn->local_port, conn->remote_port);
 }
 
-/* RFC 5482's user timeout: whoever owes an ACK, or an answer to a probe of its closed window, and says nothing at all. */
+/* RFC 5482's user timeout: who owes an ACK, or an answer to a probe of its closed window, and says nothing at all. */
 static bool guest_vanished(const struct tcp_conn *conn)
 {
     const struct stack *stack = conn->guest->stack;
@@ -341,4 +341,5 @@ void stack_flush(struct stack *stack)
 {
     for (struct list *node; (node = list_take_first(&stack->flush));)
         flush_one(LIST_ENTRY(node, struct tcp_conn, flush_node));
+    stack_count_refusals(stack);
 }

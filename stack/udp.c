@@ -1,5 +1,6 @@
 /*
- * UDP through lwIP: one udp_pcb of ours, its port set per datagram in both directions.
+ * UDP through lwIP: one udp_pcb of ours, its port set per datagram in both directions. As with TCP, lwIP's callback
+ * only records.
  */
 #include "stack/stack_private.h"
 
@@ -9,15 +10,13 @@ static void on_recv(void *arg, struct udp_pcb *pcb, struct pbuf *p, const ip_add
                     u16_t src_port)
 {
     struct stack *stack = arg;
-    struct frame *f = stack->datagram;
-    struct netif *netif = ip_data.current_input_netif;
 
     (void)pcb;
     (void)src;
     (void)src_port;
-    CHECK(f && f->payload_bytes == p->tot_len);
+    CHECK(stack->datagram && stack->datagram->payload_bytes == p->tot_len);
     (void)pbuf_free(p);
-    stack->events->on_datagram(stack->ctx, netif->state, f);
+    stack->datagram_taken = true;
 }
 
 int udp_relay_init(struct stack *stack)
@@ -40,12 +39,11 @@ void udp_relay_input(struct stack *stack, struct guest *guest, struct frame *f)
 {
     struct pbuf *p = pbuf_alloc(PBUF_RAW, (u16_t)f->l4_bytes, PBUF_REF);
 
-    if (!p) {
-        counter_bump(stack->counters, COUNTER_TCP_NO_MEMORY);
-        return;
-    }
+    if (!p)
+        return; /* the heap counts it */
     p->payload = f->l4;
     stack->datagram = f;
+    stack->datagram_taken = false;
     stack->udp->local_port = f->dst_port;
     stack->udp->next = NULL;
     udp_pcbs = stack->udp;
@@ -54,6 +52,8 @@ void udp_relay_input(struct stack *stack, struct guest *guest, struct frame *f)
     ip_data_clear();
     udp_pcbs = NULL;
     stack->datagram = NULL;
+    if (stack->datagram_taken)
+        stack->events->on_datagram(stack->ctx, guest, f);
 }
 
 int stack_send_datagram(struct stack *stack, struct guest *guest, const struct addr *src,
@@ -70,10 +70,8 @@ int stack_send_datagram(struct stack *stack, struct guest *guest, const struct a
     }
     CHECK(src_port != 0); /* lwIP would bind the pcb to a port of its own */
     p = pbuf_alloc(PBUF_RAW, (u16_t)len, PBUF_ROM);
-    if (!p) {
-        counter_bump(stack->counters, COUNTER_TCP_NO_MEMORY);
-        return -ENOMEM;
-    }
+    if (!p)
+        return -ENOMEM; /* the heap counts it */
     ((struct pbuf_rom *)p)->payload = bytes;
     ip_addr_from(&from, src);
     ip_addr_from(&to, dst);

@@ -8,17 +8,18 @@
  *     weir-bench idle ADDR PORT FLOWS SECONDS         open flows and hold them; then, for each line "rr SECONDS" on stdin,
  *                                                     rr over random ones
  *
- * Every measurement is one line of JSON on stdout. What goes wrong is one line on stderr and exit status 1: a stall, a reset, an
- * end too early. Such a run has no figure.
+ * Every measurement is one line of JSON on stdout. What goes wrong is one line on stderr and exit status 1: a stall, a
+ * reset, an end too early. Such a run has no figure.
  *
  * The first byte of a connection says what the server does with it:
  *
- *     'U'  takes a struct up_order, counts what comes behind it until the client's FIN, answers with a struct up_answer, closes
- *     'D'  sends whole chunks until a second byte comes, closes
+ *     'U'  takes a struct up_order, counts what comes behind it until the client's FIN, answers with a struct
+ *     up_answer, closes 'D'  sends whole chunks until a second byte comes, closes
  *     'R'  sends every byte back, this first one too
  *     'C'  sends this byte back and closes
  *
- * So the server always closes first and orderly: the client's side, whose ports are the scarce ones, keeps no TIME_WAIT.
+ * So the server always closes first and orderly: the client's side, whose ports are the scarce ones, keeps no
+ * TIME_WAIT.
  */
 #ifndef WEIR_TESTS_BENCH_BENCH_H
 #define WEIR_TESTS_BENCH_BENCH_H
@@ -83,8 +84,8 @@ void send_all(int fd, const void *bytes, size_t len);
 void set_blocking(int fd, int blocking);
 
 /**
- * Ping-pong of one byte for `seconds`, each time on a random one of `count` blocking sockets in mode BENCH_RR, and print the
- * figures. An end or BENCH_STALL_MS of silence: die.
+ * Ping-pong of one byte for `seconds`, each time on a random one of `count` blocking sockets in mode BENCH_RR, and
+ * print the figures. An end or BENCH_STALL_MS of silence: die.
  */
 void pingpong(const int *fds, unsigned count, unsigned seconds);
 

@@ -1,6 +1,7 @@
 /*
- * Bulk data on a number of streams. The rate is that of the bytes which arrived within the time; every stream then ends in good
- * order, so that a byte that never comes is noticed (a stall behind the end is printed; one before it leaves no figure):
+ * Bulk data on a number of streams. The rate is that of the bytes which arrived within the time; every stream then ends
+ * in good order, so that a byte that never comes is noticed (a stall behind the end is printed; one before it leaves no
+ * figure):
  *
  *   up      send chunks until the time is over, FIN; the server answers how much it got, and what is missing is printed as lost
  *   down    discard until the time is over, ask for the end; the server finishes its chunk, and the count must be whole chunks

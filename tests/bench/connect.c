@@ -1,6 +1,6 @@
 /*
- * Connections by the thousand: opened, used for one byte each way, and closed (crr) or kept (idle). A number of them is in flight
- * at any time, and each goes through
+ * Connections by the thousand: opened, used for one byte each way, and closed (crr) or kept (idle). A number of them is
+ * in flight at any time, and each goes through
  *
  *     CONNECTING -> ANSWER -> END -> free again      crr: the server's FIN is part of the operation
  *                          -> kept                   idle

@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct frag_table table;
     static struct pool pool;
     uint64_t now_ms = 0;
-    CHECK(pool.bytes_max > 0 || pool_init(&pool, 4 * POOL_BIG_BYTES) == 0);
+    CHECK(pool.bytes_max > 0 || pool_init(&pool, 8 * POOL_BIG_BYTES) == 0);
     for (; size >= 6; data += 6, size -= 6) {
         struct buf *whole = NULL;
         struct frame f = {.fragment = true, .ip = packet, .l4 = packet + 20, .kind = FRAME_IPV4,

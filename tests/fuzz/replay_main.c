@@ -1,6 +1,6 @@
 /*
- * Replays a corpus through a fuzz target, with any compiler: every file of the directory as it is, and cut short at every
- * sixteenth of its length.
+ * Replays a corpus through a fuzz target, with any compiler: every file of the directory as it is, and cut short at
+ * every sixteenth of its length.
  */
 #include <dirent.h>
 #include <errno.h>

@@ -5,7 +5,8 @@ from tree import finish, is_text, project_files, text_of
 
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
-COLUMNS_MAX = 140
+COLUMNS_MAX = 120
+TABLE_COLUMNS_MAX = 140  # in tests, whose tables of cases are read line by line
 
 # Hosts that software is fetched from. Only the wrap file may name one: everything else works with what a machine has configured.
 REGISTRIES = re.compile(
@@ -46,7 +47,7 @@ def check_c(path, lines):
     for number, line in enumerate(lines, 1):
         if "\t" in line:
             problems.append(f"{path}:{number}: a tab")
-        if len(line) > COLUMNS_MAX:
+        if len(line) > (TABLE_COLUMNS_MAX if str(path).startswith("tests/") else COLUMNS_MAX):
             problems.append(f"{path}:{number}: {len(line)} columns")
     for number, length in functions(lines):
         if length > FUNCTION_LINES_MAX:

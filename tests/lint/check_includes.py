@@ -1,6 +1,6 @@
 """Who may include whom (docs/architecture.md), and in which order.
 
-    base <- libc          stack <- base, lwIP          policy <- base, libpsl, libresolv, libcrypto
+    base <- libc          stack <- base, lwIP          policy <- base, libpsl
     proxy <- base, uv     datapath <- base, stack, policy, proxy, uv, jansson
     ports <- datapath and below     cmd <- everything     nothing <- cmd, tests
 """
@@ -28,9 +28,9 @@ LIBRARIES = {
     "netif/": {"stack"},
     "uv.h": {"proxy", "datapath", "ports", "cmd"},
     "libpsl.h": {"policy"},
-    "resolv.h": {"policy"},
-    "arpa/nameser": {"policy"},
-    "openssl/": {"policy", "proxy"},
+    "resolv.h": set(),
+    "arpa/nameser": set(),
+    "openssl/": set(),
     "jansson.h": {"datapath", "ports", "cmd"},
     "yaml.h": {"cmd"},
     "seccomp.h": {"cmd"},

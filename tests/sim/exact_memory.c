@@ -56,7 +56,7 @@ void *heap_malloc(size_t size)
 
 void *heap_calloc(size_t count, size_t size)
 {
-    void *p = size == 0 || count <= HEAP_CLASS_BYTES_MAX / size ? heap_malloc(count * size) : NULL;
+    void *p = heap_malloc(size == 0 || count <= HEAP_CLASS_BYTES_MAX / size ? count * size : SIZE_MAX);
 
     if (p)
         memset(p, 0, count * size);
@@ -87,13 +87,13 @@ void pool_deinit(struct pool *pool)
     CHECK(pool->bytes_used == 0);
 }
 
-struct buf *pool_get(struct pool *pool, size_t want)
+static struct buf *take(struct pool *pool, size_t want, size_t keep)
 {
     size_t slot = want <= POOL_SMALL_BYTES - sizeof(struct buf) ? POOL_SMALL_BYTES : POOL_BIG_BYTES;
     struct buf *buf;
 
     CHECK(want <= slot - sizeof(struct buf));
-    buf = pool->bytes_max - pool->bytes_used >= slot ? malloc(slot) : NULL;
+    buf = pool->bytes_max - pool->bytes_used >= slot + keep ? malloc(slot) : NULL;
     if (!buf) {
         pool->refused++;
         return NULL;
@@ -101,6 +101,16 @@ struct buf *pool_get(struct pool *pool, size_t want)
     pool->bytes_used += slot;
     *buf = (struct buf){.pool = pool, .refs = 1, .cap = (uint32_t)(slot - sizeof(*buf))};
     return buf;
+}
+
+struct buf *pool_get(struct pool *pool, size_t want)
+{
+    return take(pool, want, POOL_RESERVE_BYTES);
+}
+
+struct buf *pool_get_wire(struct pool *pool, size_t want)
+{
+    return take(pool, want, 0);
 }
 
 bool pool_wants_trim(const struct pool *pool)
@@ -116,7 +126,9 @@ void pool_trim(struct pool *pool)
 
 size_t pool_left(const struct pool *pool)
 {
-    return pool->bytes_max - pool->bytes_used;
+    size_t free_bytes = pool->bytes_max - pool->bytes_used;
+
+    return free_bytes > POOL_RESERVE_BYTES ? free_bytes - POOL_RESERVE_BYTES : 0;
 }
 
 struct buf *buf_ref(struct buf *buf)

@@ -295,6 +295,8 @@ static int wire_send(void *ctx, const struct wire_frame *frame)
     struct sim *sim = ctx;
     struct sim_frame *f;
 
+    if (sim->wire_error < 0)
+        return sim->wire_error;
     if (sim->wire_full)
         return -EAGAIN;
     if (sim->wire_room > 0 && --sim->wire_room == 0)
@@ -338,7 +340,7 @@ static bool deliver_up(struct sim *sim)
 
     if (!f)
         return false;
-    buf = pool_get(&sim->pool, FRAME_BYTES_MAX); /* a link cannot know how long the next frame is */
+    buf = pool_get_wire(&sim->pool, FRAME_BYTES_MAX); /* a link cannot know how long the next frame is */
     if (buf) {
         memcpy(buf->data, f->bytes, f->len);
         buf->len = (uint32_t)f->len;

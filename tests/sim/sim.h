@@ -150,6 +150,7 @@ struct sim {
     struct sim_faults up, down;  /* guest to stack, stack to guest */
     bool wire_full;              /* the wire answers -EAGAIN */
     unsigned wire_room;          /* > 0: frames it takes before wire_full becomes true */
+    int wire_error;              /* < 0: the wire is broken and answers this */
     uint8_t guest_mac[FRAME_MAC_BYTES]; /* source of frames to come */
     struct list up_frames, down_frames; /* under way, by due_ms */
     struct list seen;            /* frames to the guest that no automatic peer took, for sim_take() */

@@ -43,7 +43,7 @@ static void test_host_closes_first(void **state)
     sim_run(sim, 10);
     assert_true(peer->fin_in);
     assert_false(tcp_conn_time_wait(&peer->flow->conn));
-    assert_true(tcp_conn_drained(&peer->flow->conn));
+    assert_int_equal(peer->flow->acked, 5000);
     peer_source(peer, 0, true);
     sim_run(sim, 10);
     assert_true(tcp_conn_time_wait(&peer->flow->conn));

@@ -3,6 +3,10 @@
  */
 #include "sim.h"
 
+#include <errno.h>
+
+#include "stack/heap.h"
+
 enum { UDP_MAX = 65507, BIG = 60 * 1024 };
 
 static uint8_t bytes[FRAME_IP_BYTES_MAX + 64];
@@ -211,24 +215,90 @@ static void test_full_wire(void **state)
     assert_null(sim_take(sim));
 }
 
-/* ICMP errors quote what the guest sent, to the guest (RFC 792). */
-static void test_unreachable(void **state)
+/* A guest that is not there yet, and a link that broke, are no full links. */
+static void test_nobody_there(void **state)
 {
     struct sim *sim = *state;
-    uint8_t quoted[28] = {0x45, 0, 0, 28};
-    struct sim_frame *f;
+
+    (void)reply(sim, 1);
+    assert_int_equal(sim_count(sim, COUNTER_LINK_DOWN), 1); /* no frame of the guest's came, so its MAC is unknown */
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
+    sim_turn(sim);
+    sim->wire_error = -EIO;
+    (void)reply(sim, 1);
+    assert_int_equal(sim_count(sim, COUNTER_LINK_DOWN), 2);
+    assert_int_equal(sim_count(sim, COUNTER_LINK_FULL_DROP), 0);
+    assert_int_equal(sim_count(sim, COUNTER_FRAMES_OUT), 0);
+}
+
+/* lwIP's heap is full: datagrams are lost both ways, users see how often it refused, and it goes on afterwards. */
+static void test_full_heap(void **state)
+{
+    static const size_t sizes[] = {48, sizeof(void *)}; /* the blocks of a datagram are no larger */
+    struct sim *sim = *state;
+    void **blocks = NULL, **block;
 
     sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
     sim_turn(sim);
-    stack_send_unreachable(sim->stack, sim->guest, quoted, sizeof(quoted), &sim_gateway4, 3, 0);
+    assert_int_equal(reply(sim, 1), 0); /* now each size that it takes has had its slab */
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        while ((block = heap_malloc(sizes[i]))) {
+            *block = blocks;
+            blocks = block;
+        }
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
     sim_turn(sim);
-    f = sim_take(sim);
-    assert_non_null(f);
-    assert_int_equal(f->proto, FRAME_PROTO_ICMP);
-    assert_true(addr_equal(&f->src, &sim_gateway4) && addr_equal(&f->dst, &sim_guest4));
-    assert_int_equal(f->l4[0], 3);
-    assert_int_equal(f->l4[1], 3);
-    assert_memory_equal(f->l4 + 8, quoted, sizeof(quoted));
+    assert_int_equal(sim->datagrams, 1);
+    assert_int_equal(sim_count(sim, COUNTER_HEAP_FULL), 3); /* twice above */
+    assert_true(reply(sim, 1) < 0);
+    assert_int_equal(sim_count(sim, COUNTER_HEAP_FULL), 4);
+    while ((block = blocks)) {
+        blocks = *block;
+        heap_free(block);
+    }
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
+    sim_turn(sim);
+    assert_int_equal(sim->datagrams, 2);
+    assert_int_equal(reply(sim, 1), 0);
+}
+
+/* ICMP errors quote what the guest sent, to the guest, in the name of its gateway (RFC 792, RFC 1812). */
+static void test_unreachable(void **state)
+{
+    static const struct {
+        enum unreachable what;
+        uint16_t mtu;
+        uint8_t code;
+    } cases[] = {
+        {UNREACHABLE_NET, 0, 0},
+        {UNREACHABLE_HOST, 0, 1},
+        {UNREACHABLE_PORT, 0, 3},
+        {UNREACHABLE_TOO_BIG, 1280, 4},
+        {UNREACHABLE_ADMIN, 0, 13},
+    };
+    static const uint8_t quoted[28] = {0x45, 0, 0, 28}, alien[28] = {0x55};
+    struct sim *sim = *state;
+
+    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
+    sim_turn(sim);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sim_frame *f;
+
+        guest_send_unreachable(sim->guest, quoted, sizeof(quoted), cases[i].what, cases[i].mtu);
+        sim_turn(sim);
+        f = sim_take(sim);
+        assert_non_null(f);
+        assert_int_equal(f->proto, FRAME_PROTO_ICMP);
+        assert_true(addr_equal(&f->src, &sim_gateway4) && addr_equal(&f->dst, &sim_guest4));
+        assert_int_equal(f->l4[0], 3);
+        assert_int_equal(f->l4[1], cases[i].code);
+        assert_int_equal(f->l4[6] << 8 | f->l4[7], cases[i].mtu);
+        assert_memory_equal(f->l4 + 8, quoted, sizeof(quoted));
+    }
+    guest_send_unreachable(sim->guest, alien, sizeof(alien), UNREACHABLE_NET, 0); /* of no family */
+    guest_send_unreachable(sim->guest, quoted, 0, UNREACHABLE_NET, 0);
+    sim_turn(sim);
+    assert_null(sim_take(sim));
 }
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
@@ -244,6 +314,8 @@ int main(void)
         CASE(test_a09_reassembly),
         CASE(test_a09_first_fragments_are_bounded),
         CASE(test_full_wire),
+        CASE(test_nobody_there),
+        CASE(test_full_heap),
         CASE(test_unreachable),
     };
 

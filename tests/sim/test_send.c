@@ -292,6 +292,51 @@ static void test_full_wire_drops_ack(void **state)
     assert_int_equal(peer->flow->received, 3000);
 }
 
+/* The host side's bytes, queued for a guest, fill the pool: the ACKs that free it are frames too, and still get in. */
+static void test_full_pool_is_freed_by_acks(void **state)
+{
+    enum { CHUNK = 60000, CHUNKS_MAX = SIM_MIB / POOL_BIG_BYTES };
+    static const struct sim_options options = {.pool_bytes = SIM_MIB, .seed = 35};
+    struct sim *sim = *state = sim_start(&options);
+    struct sim_peer *peer = peer_connect(sim, &automatic);
+    struct sim_flow *flow = peer->flow;
+    struct buf *chunks[CHUNKS_MAX + 1], *small;
+    unsigned n = 0, freed = 0;
+    uint64_t total;
+
+    for (; (chunks[n] = pool_get(&sim->pool, CHUNK)); n++)
+        for (size_t at = 0; at < CHUNK; at++)
+            chunks[n]->data[at] = *sim_pattern((uint64_t)n * CHUNK + at);
+    small = pool_get(&sim->pool, 1);
+    assert_non_null(small);
+    assert_int_equal(pool_left(&sim->pool), 0);
+    total = (uint64_t)n * CHUNK;
+
+    for (int step = 0; step < 200 && flow->acked < total; step++) {
+        long taken = 1;
+
+        while (flow->sent < total && taken > 0) {
+            size_t at = flow->sent % CHUNK;
+
+            taken = tcp_conn_send(&flow->conn, chunks[flow->sent / CHUNK]->data + at, CHUNK - at);
+            flow->sent += taken > 0 ? (uint64_t)taken : 0;
+        }
+        if (step == 0) /* its payload has no place now, and comes again */
+            peer_source(peer, 10000, false);
+        sim_run(sim, SIM_STEP_MS);
+        while (freed < flow->acked / CHUNK)
+            buf_unref(chunks[freed++]);
+    }
+    assert_int_equal(flow->acked, total);
+    assert_int_equal(peer->received, total);
+    assert_int_equal(peer->bad_bytes, 0);
+    assert_int_equal(sim_count(sim, COUNTER_POOL_FULL), sim->pool.refused);
+    assert_true(sim_count(sim, COUNTER_POOL_FULL) > 0 && sim_count(sim, COUNTER_TCP_POOL_FULL) > 0);
+    buf_unref(small);
+    assert_true(sim_run_until(sim, peer_all_acked, peer, 20000));
+    assert_int_equal(flow->received, 10000);
+}
+
 /* ---- losses ---- */
 
 /* B6, F14: bulk to the guest over a wire that loses, repeats and reorders. */
@@ -360,6 +405,7 @@ int main(void)
         OWN(test_full_wire_keeps_data),
         OWN(test_full_wire_for_long),
         CASE(test_full_wire_drops_ack),
+        OWN(test_full_pool_is_freed_by_acks),
         OWN(test_b06_lossy_download),
         OWN(test_f14_echo_over_bad_wires),
     };

@@ -249,8 +249,8 @@ static void test_options_and_file(void **state)
                "dns: {upstream: [192.0.2.1, 192.0.2.2]}\n"
                "links: [\"stream,path=/a\"]\n");
     (void)snprintf(text, sizeof(text),
-                   "weir run --deny b.example --config %s --rule allow_a.example --mtu 9000 --dns 192.0.2.9:54 --dns 192.0.2.8 "
-                   "--link stream,path=/b -v", path);
+                   "weir run --deny b.example --config %s --rule allow_a.example --mtu 9000 --dns 192.0.2.9:54 "
+                   "--dns 192.0.2.8 --link stream,path=/b -v", path);
     expect_config(text, &c);
     (void)unlink(path);
     layer = &c.layers[POLICY_LAYER_POLICY];

@@ -109,7 +109,7 @@ static void assert_is_datagram(struct world *w, uint32_t len)
     assert_int_equal(w->f.ip_bytes, IP_BYTES + len);
     assert_memory_equal(w->f.l4, datagram, len);
     assert_false(w->f.fragment || w->f.frag_more || w->f.dont_fragment);
-    assert_int_equal(w->f.tos, 0x10);
+    assert_int_equal(w->f.ip[1], 0x10);
     assert_int_equal(ip[0], 0x45); /* a header that can be quoted and answered */
     assert_int_equal(ip[2] << 8 | ip[3], IP_BYTES + len);
     assert_int_equal(ip[6] << 8 | ip[7], 0);
@@ -325,7 +325,7 @@ static void test_full_pool(void **state)
     struct buf *rest[POOL_BYTES / POOL_BIG_BYTES];
 
     for (size_t i = 0; i < ARRAY_SIZE(rest); i++)
-        rest[i] = pool_get(&w->pool, POOL_SMALL_BYTES);
+        rest[i] = pool_get(&w->pool, POOL_SMALL_BYTES); /* NULL once only the reserve is left */
     assert_int_equal(send_piece(w, 17, 0, 1480, true), -ENOBUFS);
     for (size_t i = 0; i < ARRAY_SIZE(rest); i++)
         buf_unref(rest[i]);

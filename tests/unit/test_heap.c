@@ -67,6 +67,7 @@ static void test_zeroed(void **state)
     heap_free(p);
     assert_null(heap_calloc(SIZE_MAX / 8 + 2, 8)); /* the product overflows to 8 */
     assert_null(heap_calloc(HEAP_CLASS_BYTES_MAX, 2));
+    assert_int_equal(heap_refused(), 2);
 }
 
 /* The ceiling is on slabs; a request beyond it is refused, and what was freed serves the next one. */

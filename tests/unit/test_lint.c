@@ -1,5 +1,6 @@
 /*
- * Remarks about rules, above all: what is said to be shadowed really never decides, and what may still decide is left alone.
+ * Remarks about rules, above all: what is said to be shadowed really never decides, and what may still decide is left
+ * alone.
  */
 #include "cmd/lint.h"
 
@@ -11,7 +12,6 @@
 #include <cmocka.h>
 
 #include "base/check.h"
-#include "cmd/host_addrs.h"
 
 static struct rule rule_of(const char *text)
 {
@@ -147,36 +147,12 @@ static void test_what_expired_hides_nothing(void **state)
     assert_int_equal(lint_rule(rules, 1, &groups, 100, &shadowing), 0);
 }
 
-static void test_c08_the_host_s_addresses(void **state)
-{
-    static const char *const texts[] = {"203.0.113.9", "127.0.0.1", "fe80::1", "10.0.0.1", "::1", "203.0.113.9", "2001:db8::1"};
-    struct host_addrs h = {0};
-    struct addr a;
-    int err = 0;
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
-        assert_int_equal(addr_parse(texts[i], &a), 0);
-        assert_int_equal(host_addrs_add(&h, &a), 0);
-    }
-    assert_int_equal(h.count, 3); /* loopback and link-local are closed anyway; none is there twice */
-    for (size_t i = 1; i < h.count; i++)
-        assert_true(memcmp(&h.addrs[i - 1], &h.addrs[i], sizeof(h.addrs[0])) < 0);
-    for (uint32_t i = 0; i < GROUP_HOST_ADDRS_MAX + 1 && err == 0; i++) {
-        a = addr_v4(0x0a010000 + i);
-        err = host_addrs_add(&h, &a);
-    }
-    assert_int_equal(h.count, GROUP_HOST_ADDRS_MAX);
-    assert_true(err < 0); /* said, not left out in silence: it would be open */
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shadowing),
         cmocka_unit_test(test_remarks),
         cmocka_unit_test(test_what_expired_hides_nothing),
-        cmocka_unit_test(test_c08_the_host_s_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

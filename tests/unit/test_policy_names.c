@@ -341,6 +341,32 @@ static void test_t156_storage(void **state)
     policy_unref(policy);
 }
 
+static void test_rules_over_other_groups(void **state)
+{
+    struct policy *policy = setup_policy("default allow", "deny 192.0.2.0/24; allow public"), *first, *second;
+    struct group_table groups = *policy_groups(policy);
+    struct addr_prefix moved;
+    struct setup_flow flow;
+    struct verdict v;
+
+    (void)state;
+    setup_flow("udp/7 203.0.113.10", "", NULL, &flow);
+    assert_int_equal(addr_prefix_parse("203.0.113.10/32", &moved), 0);
+    assert_int_equal(group_table_add(&groups, &moved, GROUP_PRIVATE), 0);
+    first = policy_with_groups(policy, &groups);
+    policy_judge(first, &flow.facts, &v);
+    assert_int_equal(v.action, VERDICT_DENY);
+    policy_judge(policy, &flow.facts, &v); /* the other is as it was */
+    assert_int_equal(v.action, VERDICT_ALLOW);
+    second = policy_with_groups(first, policy_groups(policy));
+    policy_unref(policy);
+    policy_unref(first); /* the rules outlive whoever brought them */
+    policy_judge(second, &flow.facts, &v);
+    assert_int_equal(v.action, VERDICT_ALLOW);
+    assert_int_equal(policy_rule(second, v.layer, (unsigned)v.rule)->action, RULE_ALLOW);
+    policy_unref(second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_d03_t96_other_resolvers),
         cmocka_unit_test(test_opens_host),
         cmocka_unit_test(test_t156_storage),
+        cmocka_unit_test(test_rules_over_other_groups),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,7 +33,7 @@ static void test_sizes(void **state)
     assert_int_equal(b->cap, SMALL_MAX);
     assert_true(c->cap >= 65535 + 14); /* a frame of any length */
     assert_int_equal(pool.bytes_used, 2 * POOL_SMALL_BYTES + POOL_BIG_BYTES);
-    assert_int_equal(pool_left(&pool), MIB - pool.bytes_used);
+    assert_int_equal(pool_left(&pool), MIB - POOL_RESERVE_BYTES - pool.bytes_used);
     memset(a->data, 1, a->cap);
     memset(b->data, 2, b->cap);
     memset(c->data, 3, c->cap);
@@ -76,8 +76,8 @@ static void test_ceiling(void **state)
     held[n++] = pool_get(&pool, SMALL_MAX + 1);
     while ((held[n] = pool_get(&pool, 1)))
         n++;
-    assert_int_equal(n, 1 + (MIB - POOL_BIG_BYTES) / POOL_SMALL_BYTES);
-    assert_true(pool.bytes_used <= MIB);
+    assert_int_equal(n, 1 + (MIB - POOL_RESERVE_BYTES - POOL_BIG_BYTES) / POOL_SMALL_BYTES);
+    assert_true(pool.bytes_used <= MIB - POOL_RESERVE_BYTES);
     assert_int_equal(pool.refused, 1);
     assert_null(pool_get(&pool, SMALL_MAX + 1));
     assert_int_equal(pool.refused, 2);
@@ -87,10 +87,40 @@ static void test_ceiling(void **state)
     assert_null(pool_get(&pool, 1));
     for (int i = 1; i < n + POOL_BIG_BYTES / POOL_SMALL_BYTES; i++)
         buf_unref(held[i]);
-    assert_int_equal(pool_left(&pool), MIB);
+    assert_int_equal(pool_left(&pool), MIB - POOL_RESERVE_BYTES);
 }
 
-/* After a burst the pages of all but a few go back, some at a time, and the buffers come again, distinct and writable. */
+/* What is queued fills all but the reserve; frames are still read, and what they took is for the wire alone. */
+static void test_reserve(void **state)
+{
+    struct buf *queued[MIB / POOL_BIG_BYTES], *wire[MIB / POOL_BIG_BYTES + 1];
+    int n = 0, w = 0;
+
+    (void)state;
+    while ((queued[n] = pool_get(&pool, SMALL_MAX + 1)))
+        n++;
+    assert_int_equal(n, (MIB - POOL_RESERVE_BYTES) / POOL_BIG_BYTES);
+    while ((wire[w] = pool_get_wire(&pool, SMALL_MAX + 1)))
+        w++;
+    assert_in_range(w, POOL_RESERVE_BYTES / POOL_BIG_BYTES, POOL_RESERVE_BYTES / POOL_BIG_BYTES + 1);
+    assert_true(pool.bytes_used <= MIB);
+    assert_int_equal(pool_left(&pool), 0);
+    assert_int_equal(pool.refused, 2);
+
+    /* A queued one that comes back fills the reserve first. */
+    buf_unref(queued[--n]);
+    assert_int_equal(pool_left(&pool), 0);
+    assert_null(pool_get(&pool, 1));
+    assert_non_null(queued[n++] = pool_get_wire(&pool, SMALL_MAX + 1));
+    while (w > 0)
+        buf_unref(wire[--w]);
+    buf_unref(queued[--n]);
+    assert_non_null(queued[n++] = pool_get(&pool, SMALL_MAX + 1));
+    while (n > 0)
+        buf_unref(queued[--n]);
+}
+
+/* After a burst the pages of all but a few go back, some at a time; the buffers come again, distinct and writable. */
 static void test_trim(void **state)
 {
     enum { N = POOL_TRIM_BATCH + 2 * POOL_WARM_BIG };
@@ -98,7 +128,7 @@ static void test_trim(void **state)
     static struct buf *held[N];
 
     (void)state;
-    assert_int_equal(pool_init(&large, (size_t)N * POOL_BIG_BYTES), 0);
+    assert_int_equal(pool_init(&large, POOL_RESERVE_BYTES + (size_t)N * POOL_BIG_BYTES), 0);
     for (int round = 0; round < 3; round++) {
         assert_false(pool_wants_trim(&large));
         for (size_t i = 0; i < N; i++) {
@@ -126,6 +156,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sizes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_references, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ceiling, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reserve, setup, teardown),
         cmocka_unit_test(test_trim),
     };
 

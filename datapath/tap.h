@@ -1,0 +1,43 @@
+/*
+ * TAP devices, opened and set up. No loop, no link: `weir exec` makes one in its guest's namespace,
+ * link_tap.c all others.
+ */
+#ifndef WEIR_DATAPATH_TAP_H
+#define WEIR_DATAPATH_TAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    TAP_NAME_MAX = 15,   /* bytes of a device's name: the kernel's IFNAMSIZ - 1 */
+    TAP_NETNS_MAX = 255,
+    TAP_ERROR_MAX = 768,
+};
+
+struct tap_device {
+    int fd;          /* -1: none */
+    bool tso4, tso6; /* offloads the kernel agreed to */
+    bool ring_set;   /* its transmit queue could be lengthened */
+};
+
+/**
+ * Open or create a TAP of that name in this process's network namespace, with a virtio-net header of 12
+ * bytes, and set it up: MTU, length of its ring, up.
+ *
+ * @device:  1 to TAP_NAME_MAX bytes
+ * @out_tap: the descriptor is the caller's, non-blocking and close-on-exec
+ *
+ * Return: 0, or -errno with @error filled.
+ */
+int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap, char error[static TAP_ERROR_MAX]);
+
+/**
+ * The same in another namespace, by a child process that passes the descriptor back. Only while this process
+ * has one thread.
+ *
+ * @netns: a path, or the id of a process that is there; at most TAP_NETNS_MAX bytes
+ */
+int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct tap_device *out_tap,
+                  char error[static TAP_ERROR_MAX]);
+
+#endif
