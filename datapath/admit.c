@@ -140,14 +140,13 @@ static void refuse_for_limit(struct instance *in, const struct link *link, const
 static struct flow *claim(struct link *link, const struct flow_key *key, enum flow_kind kind)
 {
     struct instance *in = link->instance;
-    struct flow *flow = flow_claim(&in->flows, key, instance_now(in));
+    struct flow *flow = link_may_open(link) ? flow_claim(&in->flows, key, instance_now(in)) : NULL;
 
     if (!flow)
         return NULL;
     instance_count(in, COUNTER_FLOWS_OPENED);
+    flow_belongs(flow, link);
     flow->kind = kind;
-    flow->instance = in;
-    flow->link = link;
     tcp_conn_init(&flow->conn, link->guest, &flow_tcp_events);
     return flow;
 }
@@ -238,12 +237,25 @@ static bool is_over(const struct flow *flow)
     return tcp_conn_time_wait(&flow->conn) || tcp_conn_closing(&flow->conn);
 }
 
+/* A segment while the host socket connects and the SYN is parked. */
+static void segment_of_parked(struct flow *flow, const struct frame *f)
+{
+    if (starts_connection(f)) {
+        (void)tcp_syn_park(&flow->syn, f); /* resent, or another one; what frame_read_l4() passed fits */
+    } else if (tcp_syn_given_up(&flow->syn, f)) {
+        flow->syn.len = 0; /* it wants no answer */
+        flow_kill(flow, FLOW_CLOSE_GUEST_RST, REASON_GUEST_CLOSED);
+    }
+}
+
 static void segment_of(struct flow *flow, struct frame *f, struct buf *buf)
 {
+    if (flow->state == FLOW_DIALING && !flow->accepted) {
+        segment_of_parked(flow, f);
+        return;
+    }
     if (!tcp_conn_live(&flow->conn)) {
-        /* The host socket is still connecting: a resent SYN changes nothing, another one replaces the first. */
-        if (starts_connection(f) && flow->state == FLOW_DIALING && !flow->accepted)
-            (void)tcp_syn_park(&flow->syn, f); /* what frame_read_l4() passed fits */
+        tcp_stray_input(flow->link->guest, f); /* the host still takes what a finished guest sent */
         return;
     }
     tcp_conn_input(&flow->conn, f, buf);

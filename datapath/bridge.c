@@ -20,6 +20,7 @@ enum {
 };
 
 static void push_down(struct flow *flow);
+static void host_broke(struct flow *flow);
 
 static uv_stream_t *host_of(struct flow *flow)
 {
@@ -103,7 +104,7 @@ static void on_written(uv_write_t *req, int status)
     if (flow->killed || flow->state == FLOW_CLOSING)
         return;
     if (status < 0) {
-        flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+        host_broke(flow);
         return;
     }
     taken(flow, n);
@@ -145,7 +146,7 @@ void bridge_push_up(struct flow *flow)
             if ((size_t)r == total)
                 continue;
         } else if (r != UV_EAGAIN) {
-            flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
+            host_broke(flow);
             return;
         }
         n = collect(flow, bufs, &total);
@@ -334,6 +335,8 @@ static void hand_over(struct flow *flow)
             continue;
         }
         n = tcp_conn_send(&flow->conn, chunk->data + b->send_at, here);
+        if (n == 0 && b->queued == 0)
+            starve(flow); /* not full: memory was short, and no ACK will come to try again */
         if (n <= 0)
             break; /* full, or the guest is gone: on_acked or on_gone goes on */
         b->send_at += (uint32_t)n;
@@ -389,6 +392,22 @@ static ssize_t read_at_once(struct flow *flow)
         return 0;
     }
     return n;
+}
+
+/* A write failed: the server has reset. What it said before (an early answer, as a rule) is still there to be read. */
+static void host_broke(struct flow *flow)
+{
+    if (flow->as.bridge.down.state == HALF_OPEN)
+        stop_reading(flow);
+    for (int i = 0; i < READS_AT_ONCE && wants_bytes(flow); i++) {
+        ssize_t n = read_at_once(flow);
+
+        if (n <= 0)
+            break;
+        take_from_host(flow, n);
+        hand_over(flow);
+    }
+    flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
 }
 
 /*
@@ -483,9 +502,15 @@ void bridge_release(struct flow *flow)
 
 void bridge_resume_starved(struct instance *in)
 {
-    while (!list_empty(&in->starved) && pool_left(&in->pool) >= 4 * POOL_BIG_BYTES) {
-        struct list *node = list_take_first(&in->starved);
+    struct list round;
+
+    list_init(&round);
+    list_splice(&round, &in->starved);
+    /* Whoever starves again ends the round: the next turn tries the others. */
+    while (list_empty(&in->starved) && !list_empty(&round) && pool_left(&in->pool) >= 4 * POOL_BIG_BYTES) {
+        struct list *node = list_take_first(&round);
 
         push_down(LIST_ENTRY(node, struct flow, as.bridge.starved_node));
     }
+    list_splice(&in->starved, &round);
 }

@@ -15,6 +15,7 @@ enum { LENGTH_BYTES = 2, HEADER_BYTES = 12 };
 struct dns_session {
     struct flow *flow;                  /* borrowed: the flow owns the session */
     unsigned waiting;                   /* questions without an answer yet */
+    unsigned queued;                    /* answers the guest has not acknowledged */
     struct buf *answers, *answers_last; /* owned: a queue; start: acknowledged, len: filled */
     struct buf *sending;                /* the first one not wholly given to TCP */
     uint32_t sent;                      /* bytes of it that were */
@@ -106,6 +107,7 @@ static void queue(struct dns_session *s, const uint8_t *bytes, size_t len)
     s->answers_last = b;
     if (!s->sending)
         s->sending = b;
+    s->queued++;
 }
 
 void dns_session_reply(struct dns_session *s, const uint8_t *bytes, size_t len)
@@ -138,9 +140,11 @@ void dns_session_acked(struct flow *flow, size_t n)
         if (!s->answers)
             s->answers_last = NULL;
         buf_unref(b);
+        s->queued--;
     }
     push(s);
-    finish_if_done(s);
+    if (flow->state == FLOW_OPEN)
+        dns_session_input(flow); /* questions may have waited for this */
 }
 
 /* ---- questions ---- */
@@ -175,7 +179,7 @@ void dns_session_input(struct flow *flow)
 
     flow->active_ms = instance_now(flow->instance);
     s->in_input = true;
-    while (!flow->killed && s->waiting < DNS_SESSION_QUESTIONS_MAX && take_one(s))
+    while (!flow->killed && s->waiting + s->queued < DNS_SESSION_QUESTIONS_MAX && take_one(s))
         ;
     if (flow->killed)
         return; /* the session is gone too */

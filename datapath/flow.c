@@ -112,6 +112,13 @@ struct flow *flow_claim(struct flow_table *t, const struct flow_key *key, uint64
     return flow;
 }
 
+void flow_belongs(struct flow *flow, struct link *link)
+{
+    flow->link = link;
+    flow->instance = link->instance;
+    link->flows++;
+}
+
 void flow_set_text(char **text, const char *value)
 {
     free(*text);
@@ -167,6 +174,8 @@ static void stop_counting(struct flow_table *t, struct flow *flow)
 {
     if (flow->counts_live)
         t->live--;
+    if (flow->counts_live && flow->link)
+        flow->link->flows--;
     flow->counts_live = false;
 }
 

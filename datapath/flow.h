@@ -156,6 +156,9 @@ struct flow *flow_find(struct flow_table *t, const struct flow_key *key);
  */
 struct flow *flow_claim(struct flow_table *t, const struct flow_key *key, uint64_t now_ms);
 
+/** The flow is one of @link's guest; counted there while it is live. */
+void flow_belongs(struct flow *flow, struct link *link);
+
 /** Keep a verdict. Its name is copied. */
 void flow_set_verdict(struct flow *flow, const struct verdict *verdict);
 

@@ -164,6 +164,8 @@ void flow_kill(struct flow *flow, enum flow_close how, enum reason reason)
     record_close(flow, reason);
     if (flow->syn.len > 0)
         tcp_syn_refuse(flow->link->guest, &flow->syn);
+    if (how == FLOW_CLOSE_PEER_RST)
+        tcp_conn_flush(&flow->conn); /* what the server said before it reset is on the wire before the RST is */
     tcp_conn_abort(&flow->conn);
     let_go(flow);
 }
@@ -330,5 +332,7 @@ void flow_settle(struct flow *flow)
     if (flow->closing > 0)
         return; /* on_dial_closed() comes back here */
     flow_set_deadline(&flow->instance->flows, flow, 0);
+    pins_release(flow->link->pins, flow->pin);
+    flow->pin = NULL;
     flow_enter_time_wait(&flow->instance->flows, flow);
 }

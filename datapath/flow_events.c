@@ -104,8 +104,12 @@ static void on_gone(struct tcp_conn *conn, enum tcp_gone why)
     }
     /* Both ends said FIN; what the host has not taken yet is still held and still goes there. */
     if (why == TCP_GONE_CLOSED && flow->state == FLOW_OPEN && flow->kind == FLOW_TCP &&
-        flow->as.bridge.up.state != HALF_SHUT)
+        flow->as.bridge.up.state != HALF_SHUT) {
+        struct instance *in = flow->instance;
+
+        flow_set_deadline(&in->flows, flow, instance_now(in) + INSTANCE_LINGER_MS);
         return;
+    }
     flow_kill(flow, how[why], judged ? flow->verdict.reason : REASON_GUEST_CLOSED);
 }
 
@@ -149,8 +153,11 @@ void flow_arm_idle(struct flow *flow)
 static void open_is_due(struct flow *flow)
 {
     uint64_t now_ms = instance_now(flow->instance), end_ms = end_of_life(flow), idle_ms = idle_ms_of(flow);
+    bool guest_gone = flow->kind != FLOW_UDP && flow->accepted && !tcp_conn_live(&flow->conn);
 
-    if (end_ms > 0 && end_ms <= now_ms)
+    if (guest_gone) /* what it left behind was not taken in time */
+        flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
+    else if (end_ms > 0 && end_ms <= now_ms)
         flow_kill(flow, FLOW_CLOSE_LIMIT, flow->verdict.reason);
     else if (idle_ms > 0 && flow->active_ms + idle_ms <= now_ms)
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
@@ -166,7 +173,10 @@ void flow_deadline(struct flow *flow)
         break;
     case FLOW_PEEKING:
     case FLOW_JUDGING:
-        peek_silence(flow);
+        if (flow->peek_from_ms == 0)
+            open_is_due(flow); /* its budget has not begun */
+        else
+            peek_silence(flow);
         break;
     case FLOW_OPEN:
         open_is_due(flow);

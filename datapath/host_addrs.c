@@ -1,6 +1,7 @@
 #include "datapath/host_addrs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -79,12 +80,18 @@ static void on_notice(uv_poll_t *poll, int status, int events)
     struct host_addrs now;
     int err;
 
-    (void)status; /* an error pending on the socket is taken by recv() */
     (void)events;
+    /* After an overflow libuv says EBADF and stops watching; what was missed is read anew below. */
+    if (status < 0)
+        (void)uv_poll_start(&w->poll, UV_READABLE, on_notice);
     for (unsigned i = 0; i < NOTICES_MAX; i++)
         if (recv(w->fd, bytes, sizeof(bytes), MSG_DONTWAIT) < 0 && errno != ENOBUFS)
             break;
+    /* The guest may have used up the descriptors: the one kept for this makes room for getifaddrs()'s socket. */
+    if (w->spare_fd >= 0)
+        (void)close(w->spare_fd);
     err = host_addrs_read(&now);
+    w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     w->known = err == 0;
     if (known == w->known && (err < 0 || same(&now, &w->addrs)))
         return;
@@ -101,7 +108,10 @@ int host_watch_init(struct host_watch *w)
     };
     int err;
 
-    *w = (struct host_watch){.fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE)};
+    *w = (struct host_watch){
+        .fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE),
+        .spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC),
+    };
     if (w->fd < 0)
         return -errno;
     /* Subscribe first: a change between reading and subscribing would be missed. */
@@ -116,7 +126,9 @@ void host_watch_deinit(struct host_watch *w)
 {
     if (w->fd >= 0)
         (void)close(w->fd);
-    w->fd = -1;
+    if (w->spare_fd >= 0)
+        (void)close(w->spare_fd);
+    w->fd = w->spare_fd = -1;
 }
 
 int host_watch_start(struct host_watch *w, uv_loop_t *loop, void (*on_change)(void *ctx, int err), void *ctx)

@@ -39,6 +39,7 @@ struct host_watch {
     bool known;              /* the last reading went well */
     uv_poll_t poll;
     int fd;                  /* owned; -1: none */
+    int spare_fd;            /* owned; -1: none. Makes room for a look when the process is out of descriptors */
     bool started;
     void (*on_change)(void *ctx, int err);
     void *ctx;               /* borrowed */

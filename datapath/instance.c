@@ -272,7 +272,7 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
     in->config = *config;
     in->given = policy_ref(config->policy);
     in->config.policy = NULL; /* in->given */
-    in->host.fd = -1;
+    in->host.fd = in->host.spare_fd = -1;
     in->log.fd = -1;
     list_init(&in->links);
     list_init(&in->starved);

@@ -165,6 +165,13 @@ const char *link_guest_name(const struct link *link)
     return link->spec.guest[0] != '\0' ? link->spec.guest : link->instance->config.name;
 }
 
+bool link_may_open(const struct link *link)
+{
+    const struct instance *in = link->instance;
+
+    return in->link_count < 2 || link->flows < in->flows.flows_max - in->flows.flows_max / 4;
+}
+
 void link_close(struct link *link)
 {
     if (link->closing)

@@ -59,7 +59,8 @@ struct link {
     uint32_t id;
     struct guest *guest;        /* owned */
     struct pins *pins;          /* owned: what the resolver told this guest */
-    uint32_t dials, half_open, peeks; /* its flows in those phases */
+    uint32_t flows;             /* its live ones */
+    uint32_t dials, half_open, peeks; /* and those in these phases */
     uint64_t dns_refill_ms;     /* of its budget of questions (resolver.c) */
     uint32_t dns_tokens;
     bool up;                    /* a monitor is there */
@@ -90,6 +91,9 @@ int link_open(struct instance *in, const struct link_spec *spec, char error[stat
 
 /** The guest's name in records. */
 const char *link_guest_name(const struct link *link);
+
+/** Whether the guest's share of the flow table has room: with others beside it, three quarters are the most. */
+bool link_may_open(const struct link *link);
 
 /** Reset the link's flows and close it. Idempotent. */
 void link_close(struct link *link);

@@ -103,6 +103,13 @@ static int tap_send(struct link *link, const struct wire_frame *frame)
     return -EAGAIN;
 }
 
+/* The device was deleted under us: its guest is gone for good. */
+static void tap_lost(struct tap_link *t)
+{
+    instance_count(t->link.instance, COUNTER_LINK_LOST);
+    link_close(&t->link);
+}
+
 /* Return: whether there may be more frames. */
 static bool read_one(struct tap_link *t)
 {
@@ -115,7 +122,7 @@ static bool read_one(struct tap_link *t)
     n = read(t->tap.fd, t->landing->data, t->landing->cap);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
-            link_close(&t->link); /* EBADFD: the device was deleted */
+            tap_lost(t); /* EBADFD */
         return false;
     }
     if (n < VNET_BYTES) {
@@ -138,7 +145,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     struct tap_link *t = poll->data;
 
     if (status < 0) {
-        link_close(&t->link);
+        tap_lost(t);
         return;
     }
     if (events & UV_WRITABLE && t->waiting) {

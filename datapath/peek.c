@@ -28,6 +28,8 @@ void peek_start(struct flow *flow)
 {
     if (flow->state == FLOW_PEEKING || flow->verdict.strict)
         set_deadline(flow);
+    else
+        flow_arm_idle(flow); /* it may be silent for as long as any flow */
 }
 
 void peek_over(struct flow *flow)
@@ -119,7 +121,7 @@ void peek_bytes(struct flow *flow)
         judge(flow, &e, false);
         return;
     }
-    if (flow->deadline_ms == 0)
+    if (flow->peek_from_ms == 0)
         set_deadline(flow);
     if (flow->counts_peek)
         return;

@@ -152,6 +152,11 @@ static void append(struct record_log *log, const struct record *r, uint32_t repe
         counter_bump(log->counters, COUNTER_LOG_LOST);
         return;
     }
+    if (log->torn) { /* half a line of before must not swallow this one */
+        memmove(log->buffer + log->len + 1, log->buffer + log->len, n);
+        log->buffer[log->len++] = '\n';
+        log->torn = false;
+    }
     log->lost = 0;
     log->len += n;
     log->buffer[log->len++] = '\n';
@@ -197,6 +202,8 @@ static void remember(struct record_log *log, struct record_denial *d, const stru
     (void)snprintf(d->name, sizeof(d->name), "%s", r->name ? r->name : "");
     (void)snprintf(d->proto, sizeof(d->proto), "%s", r->proto ? r->proto : "");
     (void)snprintf(d->stage, sizeof(d->stage), "%s", r->stage ? r->stage : "");
+    d->record.flow = 0; /* it stands for many */
+    d->record.src_port = 0;
     d->record.guest = d->guest;
     d->record.name = d->name;
     d->record.proto = d->proto;
@@ -225,11 +232,27 @@ static bool is_repeat(struct record_log *log, const struct record *r, uint64_t n
     return false;
 }
 
+/* Denials of ever new destinations are written at a bounded rate: a guest must not fill the host's disk. */
+static bool take_token(struct record_log *log, uint64_t now_ms)
+{
+    if (now_ms - log->second_ms >= 1000) {
+        log->second_ms = now_ms;
+        log->second_lines = 0;
+    }
+    if (log->second_lines < RECORD_DENIALS_PER_S) {
+        log->second_lines++;
+        return true;
+    }
+    log->lost++;
+    counter_bump(log->counters, COUNTER_LOG_LOST);
+    return false;
+}
+
 void record_add(struct record_log *log, const struct record *r, uint64_t now_ms)
 {
     if (log->fd < 0)
         return;
-    if (r->event != RECORD_CLOSE && is_repeat(log, r, now_ms))
+    if (r->event != RECORD_CLOSE && (is_repeat(log, r, now_ms) || !take_token(log, now_ms)))
         return;
     append(log, r, 0);
 }
@@ -260,6 +283,19 @@ uint64_t record_repeats(struct record_log *log, uint64_t now_ms, bool all)
     return next_ms;
 }
 
+/* Lines that cannot be written are lost and counted; the file may take the next ones. */
+static void lose_rest(struct record_log *log, size_t at)
+{
+    log->torn = at > 0 && log->buffer[at - 1] != '\n';
+    for (size_t i = at; i < log->len; i++) {
+        if (log->buffer[i] != '\n')
+            continue;
+        log->lost++;
+        counter_bump(log->counters, COUNTER_LOG_LOST);
+    }
+    log->len = 0;
+}
+
 void record_flush(struct record_log *log)
 {
     size_t at = 0;
@@ -275,8 +311,10 @@ void record_flush(struct record_log *log)
             break;
         at += (size_t)n;
     }
-    if (at == 0 && errno != EAGAIN && errno != EPIPE)
-        log->fd = -1; /* the file is gone for good; nothing can be said in it */
+    if (at < log->len && errno != EAGAIN) {
+        lose_rest(log, at);
+        return;
+    }
     memmove(log->buffer, log->buffer + at, log->len - at);
     log->len -= at;
 }

@@ -20,6 +20,7 @@ enum {
     RECORD_BUFFER_BYTES_MAX = 256 * 1024,
     RECORD_TEXT_MAX = 255,       /* of anything a guest or server made */
     RECORD_DENIALS_MAX = 256,    /* different denials aggregated at a time */
+    RECORD_DENIALS_PER_S = 500,  /* lines about denials; more are lost and counted */
     RECORD_REPEAT_MS = 10000,    /* repeats of a denial become one record when this has passed */
 };
 
@@ -56,8 +57,11 @@ struct record_log {
     struct counters *counters;   /* borrowed */
     char *buffer;                /* owned */
     size_t len;
+    bool torn;                   /* the last line written is not whole */
     uint64_t lost;               /* records, since the last one written */
     struct record_denial *denials; /* owned: RECORD_DENIALS_MAX */
+    uint64_t second_ms;          /* when the second began in which ... */
+    uint32_t second_lines;       /* ... so many denials were written */
     uint64_t repeats_due_ms;     /* of the oldest of them; 0: there is none */
 };
 

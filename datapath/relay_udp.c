@@ -110,9 +110,10 @@ void relay_udp_close(struct udp_relay *relay)
 
 /* ---- addresses ---- */
 
+/* What the alias is dialled as: no other loopback address may answer for it. */
 static bool is_loopback(const struct addr *a)
 {
-    return a->family == ADDR_V4 && a->bytes[0] == 127;
+    return a->family == ADDR_V4 && addr_to_v4(a) == 0x7f000001;
 }
 
 /* The host alias stands for the host's loopback, both ways; every other address for itself. */
@@ -327,14 +328,13 @@ static struct flow *open_flow(struct link *link, const struct flow_key *key, con
         refuse(link, key, f, &v);
         return NULL;
     }
-    flow = flow_claim(&in->flows, key, instance_now(in));
+    flow = link_may_open(link) ? flow_claim(&in->flows, key, instance_now(in)) : NULL;
     if (!flow) {
         refuse_for_limit(link, key, f, COUNTER_LIMIT_FLOWS);
         return NULL;
     }
+    flow_belongs(flow, link);
     flow->kind = FLOW_UDP;
-    flow->instance = in;
-    flow->link = link;
     flow->group = group;
     list_init(&flow->as.udp.endpoint_node);
     ep = endpoint_of(in->udp, key);

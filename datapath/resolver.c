@@ -38,6 +38,7 @@ struct resolver {
     struct instance *instance; /* borrowed */
     struct upstream upstream;
     struct list lookups;       /* owned, with their questions */
+    struct list finishing;     /* owned: those whose questions are being answered, up the stack of calls */
     unsigned questions;
 };
 
@@ -49,6 +50,7 @@ struct resolver *resolver_new(struct instance *in)
         return NULL;
     r->instance = in;
     list_init(&r->lookups);
+    list_init(&r->finishing);
     upstream_init(&r->upstream, in->loop, in->config.resolvers, in->config.resolver_count, "/etc/resolv.conf");
     return r;
 }
@@ -172,7 +174,8 @@ static void lookup_finish(struct lookup *l, const struct dns_answer *answer)
 {
     struct resolver *r = l->resolver;
 
-    list_unlink(&l->node);
+    list_unlink(&l->node); /* a new question of the same name starts anew */
+    list_append(&r->finishing, &l->node);
     stack_set_time(r->instance->stack, instance_now(r->instance));
     while (!list_empty(&l->questions)) {
         struct question *q = LIST_ENTRY(l->questions.next, struct question, node);
@@ -184,6 +187,7 @@ static void lookup_finish(struct lookup *l, const struct dns_answer *answer)
         else
             answer_failure(r, &asked);
     }
+    list_unlink(&l->node);
     free(l);
 }
 
@@ -439,9 +443,10 @@ bool resolver_message(struct resolver *r, struct dns_session *session, const uin
 
 /* ---- ends ---- */
 
-static void forget(struct resolver *r, const struct link *link, const struct dns_session *session)
+static void forget_in(struct resolver *r, struct list *lookups, const struct link *link,
+                      const struct dns_session *session)
 {
-    LIST_FOR_EACH(l, &r->lookups) {
+    LIST_FOR_EACH(l, lookups) {
         struct lookup *lookup = LIST_ENTRY(l, struct lookup, node);
 
         LIST_FOR_EACH(n, &lookup->questions) {
@@ -451,6 +456,12 @@ static void forget(struct resolver *r, const struct link *link, const struct dns
                 question_free(r, q);
         }
     }
+}
+
+static void forget(struct resolver *r, const struct link *link, const struct dns_session *session)
+{
+    forget_in(r, &r->lookups, link, session);
+    forget_in(r, &r->finishing, link, session);
 }
 
 void resolver_forget_session(struct resolver *r, const struct dns_session *session)

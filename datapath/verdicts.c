@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
+#include "datapath/peek.h"
 
 static enum rule_proto rule_proto_of(uint8_t proto)
 {
@@ -103,6 +104,8 @@ unsigned verdict_rejudge(struct instance *in)
         if (stands(flow, &v)) {
             /* Rules have new numbers, and a flow being dialled may have to be judged by its bytes now. */
             flow_set_verdict(flow, &v);
+            if (flow->state == FLOW_JUDGING && v.strict && flow->peek_from_ms == 0)
+                peek_start(flow);
         } else {
             flow_kill(flow, FLOW_CLOSE_POLICY, REASON_POLICY_REVOKED);
             cut++;

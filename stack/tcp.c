@@ -17,6 +17,18 @@ int tcp_syn_park(struct tcp_syn *syn, const struct frame *f)
     return 0;
 }
 
+bool tcp_syn_given_up(const struct tcp_syn *syn, const struct frame *f)
+{
+    size_t at = (syn->bytes[0] >> 4 == 6 ? IP6_HLEN : IP_HLEN) + 4;
+    const uint8_t *b = syn->bytes + at;
+    uint32_t isn;
+
+    if (!(f->tcp_flags & FRAME_RST) || syn->len < at + 4)
+        return false;
+    isn = (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
+    return f->seq == isn || f->seq == isn + 1;
+}
+
 void tcp_conn_init(struct tcp_conn *conn, struct guest *guest, const struct tcp_events *events)
 {
     memset(conn, 0, sizeof(*conn));
@@ -99,6 +111,10 @@ size_t tcp_conn_room(const struct tcp_conn *conn)
     if (!tcp_conn_established(conn) || conn->fin_wanted ||
         pcb->snd_queuelen >= TCP_SND_QUEUELEN - 4)
         return 0;
+    /* Many tiny segments cost lwIP's heap more than they are worth: an ACK makes room again. */
+    if (pcb->snd_queuelen >= TCP_TINY_SEGMENTS &&
+        TCP_SND_BUF - pcb->snd_buf < (uint32_t)pcb->snd_queuelen * TCP_TINY_BYTES)
+        return 0;
     /* A guest that does not read costs TCP_SEND_AHEAD, not a whole send buffer. */
     queued = TCP_SND_BUF - pcb->snd_buf;
     limit = pcb->snd_wnd + TCP_SEND_AHEAD;
@@ -125,6 +141,15 @@ long tcp_conn_send(struct tcp_conn *conn, const void *bytes, size_t len)
     tcp_leave(conn);
     tcp_want_flush(conn);
     return at - (const uint8_t *)bytes;
+}
+
+void tcp_conn_flush(struct tcp_conn *conn)
+{
+    if (!conn->pcb || conn->time_wait)
+        return;
+    tcp_enter(conn);
+    tcp_output(conn->pcb);
+    tcp_leave(conn);
 }
 
 void tcp_conn_shutdown(struct tcp_conn *conn)

@@ -25,6 +25,8 @@ enum {
     TCP_SYN_BYTES_MAX = 120,            /* IP and TCP headers with all options */
     TCP_WINDOW_FIRST = 64 * 1024,       /* what every connection may have at once */
     TCP_WINDOW_MAX = 4 * 1024 * 1024,
+    TCP_TINY_SEGMENTS = 32,             /* so many may be smaller, on average, than ... */
+    TCP_TINY_BYTES = 256,               /* ... this; with more queued, the sender waits for an ACK */
     TCP_HOLD_COPY_BYTES = 34 * 1024,    /* smaller payloads are copied out of a big buffer when held */
     TCP_SEND_AHEAD = 128 * 1024,        /* queued beyond the guest's window, so that it never waits for us */
 };
@@ -85,6 +87,9 @@ struct tcp_conn {
 /** Keep a SYN. Return: 0, or -E2BIG (cannot happen for a frame that frame_read_l4() passed). */
 int tcp_syn_park(struct tcp_syn *syn, const struct frame *f);
 
+/** Whether @f is the RST of a guest that gives this parked SYN up (RFC 9293 section 3.5.2: in sequence). */
+bool tcp_syn_given_up(const struct tcp_syn *syn, const struct frame *f);
+
 /** Initialise storage. @events' context is the struct that embeds @conn. */
 void tcp_conn_init(struct tcp_conn *conn, struct guest *guest, const struct tcp_events *events);
 
@@ -122,6 +127,9 @@ size_t tcp_conn_room(const struct tcp_conn *conn);
  * again); -EPIPE after tcp_conn_shutdown() or when the connection is gone.
  */
 long tcp_conn_send(struct tcp_conn *conn, const void *bytes, size_t len);
+
+/** Send now what is queued and fits the guest's window, not at the end of the turn. */
+void tcp_conn_flush(struct tcp_conn *conn);
 
 /** Send FIN once everything queued has been sent. Idempotent. */
 void tcp_conn_shutdown(struct tcp_conn *conn);

@@ -211,6 +211,11 @@ static void chain_all(struct stack *stack)
         /* A guest that acknowledges a probe of its closed window leaves this running without data: lwIP CHECKs. */
         if (!pcb->unsent)
             pcb->persist_backoff = 0;
+        /* Nor while the window has room again: it would split at the window's low 16 bits, which may be none. */
+        if (pcb->unsent && pcb->persist_backoff > 0 && pcb->snd_wnd >= pcb->unsent->len) {
+            pcb->persist_backoff = 0;
+            tcp_want_flush(conn);
+        }
         if (stack->slow_turn)
             fit_window(conn, 1);
         pcb->next = tcp_active_pcbs;

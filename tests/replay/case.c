@@ -16,7 +16,7 @@
 #include "host_stub.h"
 #include "port.h"
 
-enum { SEED = 1, STATUS_USAGE = 2, CLOSING_TURNS_MAX = 100000 };
+enum { SEED = 1, STATUS_USAGE = 2, CLOSING_TURNS_MAX = 100000, BUSY_TURNS_MAX = 200000 };
 
 void case_fail(struct replay *r, const struct line *line, const char *format, ...)
 {
@@ -32,18 +32,37 @@ void case_fail(struct replay *r, const struct line *line, const char *format, ..
 
 /* ---- setting up ---- */
 
-static void read_config(struct replay *r)
+static void read_config_file(const struct replay *r, const char *name, struct config *out_config)
 {
     struct problem problem;
     char path[4096];
 
-    config_init(&r->config);
-    (void)snprintf(path, sizeof(path), "%s/weir.yaml", r->dir);
-    if ((access(path, R_OK) == 0 && config_read_file(path, &r->config, &problem) < 0) ||
-        config_finish(&r->config, &problem) < 0) {
+    config_init(out_config);
+    (void)snprintf(path, sizeof(path), "%s/%s", r->dir, name);
+    if ((access(path, R_OK) == 0 && config_read_file(path, out_config, &problem) < 0) ||
+        config_finish(out_config, &problem) < 0) {
         problem_print(&problem);
         exit(STATUS_USAGE);
     }
+}
+
+/* The guest's script has come to `policy FILE`. */
+static void set_policy(void *ctx, const char *file)
+{
+    struct replay *r = ctx;
+    struct config config;
+    struct policy *policy;
+
+    read_config_file(r, file, &config);
+    policy = config_policy(&config);
+    CHECK(policy && instance_set_policy(r->instance, policy) >= 0);
+    policy_unref(policy);
+    config_deinit(&config);
+}
+
+static void read_config(struct replay *r)
+{
+    read_config_file(r, "weir.yaml", &r->config);
     if (r->config.instance.resolver_count == 0) { /* this machine's resolv.conf is no part of a case */
         (void)addr_parse("192.0.2.53", &r->config.instance.resolvers[0].addr);
         r->config.instance.resolvers[0].port = 53;
@@ -97,12 +116,31 @@ static void set_up(struct replay *r)
     own = addr_prefix_nth(&r->config.instance.net4, 2);
     gateway = addr_prefix_nth(&r->config.instance.net4, 1);
     vm_init(&r->vm, &own, &gateway, r->config.instance.gateway_mac);
+    r->vm.set_policy = set_policy;
+    r->vm.ctx = r;
     r->vm.offload = vm_wants_offload(r->dir);
     make_instance(r);
     r->end_us = end_of(r, vm_load(&r->vm, r->dir));
 }
 
 /* ---- running ---- */
+
+/* Until nothing is due before the end. Turns in which time does not pass are bounded: no case is busy for so long. */
+static void run(struct replay *r)
+{
+    uint64_t last_us = 0;
+    unsigned turns = 0;
+
+    while (loop_turn(&r->loop, KERNEL_START_US + r->end_us)) {
+        turns = kernel_now_us() == last_us ? turns + 1 : 0;
+        last_us = kernel_now_us();
+        if (turns < BUSY_TURNS_MAX)
+            continue;
+        r->failures++;
+        (void)fprintf(stderr, "%s: at %.6f s weir comes to no rest\n", r->dir, (double)(last_us - KERNEL_START_US) / 1e6);
+        return;
+    }
+}
 
 static void read_records(struct replay *r)
 {
@@ -207,8 +245,7 @@ bool case_run(const char *dir, bool show)
         return false;
     }
     set_up(&r);
-    while (loop_turn(&r.loop, KERNEL_START_US + r.end_us))
-        ;
+    run(&r);
     read_records(&r);
     expect_check(&r);
     if (r.failures > 0 || show)

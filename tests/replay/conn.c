@@ -342,6 +342,7 @@ struct conn *conn_open(struct vm *vm, uint16_t port, const struct addr *dst, uin
     vm->by_port[port] = c;
     emit(c, WIRE_SYN, 0, NULL, 0);
     arm(c, SYN_US);
+    c->muted = line_has(line, 3, "silent");
     return c;
 }
 

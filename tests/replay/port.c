@@ -63,6 +63,16 @@ void port_writable(void)
     port.writable = true;
 }
 
+void port_plug(bool in)
+{
+    struct link_caps caps = {.csum_offload = port.offload, .tso4 = port.offload};
+
+    if (in)
+        link_came_up(&port.link->link, &caps);
+    else
+        link_went_down(&port.link->link);
+}
+
 static bool is_ready(void *ctx)
 {
     (void)ctx;
@@ -108,14 +118,12 @@ struct loop_device port_device(void)
 
 static int port_start(struct link *link, char error[static LINK_ERROR_MAX])
 {
-    struct link_caps caps = {.csum_offload = port.offload, .tso4 = port.offload};
-
     (void)error;
     port.link = CONTAINER_OF(link, struct port_link, link);
     loop_inert_handle(link->instance->loop, &port.link->handle);
     port.link->handle.data = port.link;
     port.link->started = true;
-    link_came_up(link, &caps);
+    port_plug(true);
     return 0;
 }
 

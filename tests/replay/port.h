@@ -23,6 +23,9 @@ void port_setup(const struct port_owner *owner, bool offload);
 /** Queue a frame of the guest's; the loop takes it in its next poll. @gso_size > 0: a super-segment. */
 void port_push(const uint8_t *bytes, size_t len, uint16_t gso_size, uint16_t header_bytes);
 
+/** The monitor goes away, comes back. */
+void port_plug(bool in);
+
 /** There is room in the ring again. */
 void port_writable(void);
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -222,7 +223,7 @@ static struct policy *open_policy(void)
     return policy_new(&pc);
 }
 
-static void measure(unsigned count)
+static void measure_here(unsigned count)
 {
     struct world world = {.connect = on_connect, .take = on_take, .make = on_make, .fin = on_fin, .gone = on_gone,
                           .datagram = on_datagram};
@@ -264,7 +265,7 @@ static void measure(unsigned count)
     simulated = kernel_memory() - simulated;
     from_s = cpu_s();
     talk();
-    (void)printf("%8u flows  %6.0f bytes a flow  %6.2f us to open one  %6.2f us a round trip of 4 frames\n", count,
+    (void)printf("%8u flows  %6.0f bytes a flow  %6.2f us to open one  %6.2f us a round trip over any of them\n", count,
                  memory > simulated ? (double)(memory - simulated) / count : 0.0, opened_s / count * 1e6,
                  (cpu_s() - from_s) / ROUND_TRIPS * 1e6);
     s.closing = true;
@@ -276,9 +277,23 @@ static void measure(unsigned count)
     free(s.flows);
 }
 
+/* In a process of its own, whose memory nothing has touched before. */
+static bool measure(unsigned count)
+{
+    pid_t child = fork();
+    int status;
+
+    if (child == 0) {
+        measure_here(count);
+        exit(0);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
 int main(int argc, char **argv)
 {
     static const unsigned usual[] = {1000, 10000, 100000};
+    bool good = true;
 
     for (int i = 1; i < argc; i++) {
         unsigned long n = strtoul(argv[i], NULL, 10);
@@ -287,9 +302,9 @@ int main(int argc, char **argv)
             (void)fprintf(stderr, "usage: weir-scale [FLOWS...]   1 to 200000; without: 1000 10000 100000\n");
             return 2;
         }
-        measure((unsigned)n);
+        good = measure((unsigned)n) && good;
     }
     for (size_t i = 0; argc == 1 && i < ARRAY_SIZE(usual); i++)
-        measure(usual[i]);
-    return 0;
+        good = measure(usual[i]) && good;
+    return good ? 0 : 1;
 }

@@ -235,6 +235,10 @@ static void act(struct vm *vm, const struct line *line)
         vm->gone = true;
     else if (line_is(line, 0, "resume"))
         resume(vm);
+    else if (line_is(line, 0, "plug") || line_is(line, 0, "unplug"))
+        port_plug(*word == 'p');
+    else if (line_is(line, 0, "policy"))
+        vm->set_policy(vm->ctx, line_word(line, 1));
     else if (strcmp(word, "loss") == 0 || strcmp(word, "drop") == 0 || strcmp(word, "latency") == 0 ||
              strcmp(word, "ring") == 0)
         set_link(vm, line);

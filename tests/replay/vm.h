@@ -43,6 +43,8 @@ struct vm {
     bool waking;                   /* an event that handles `arrived` is due */
     bool ring_was_full;
     unsigned ring_max;
+    void (*set_policy)(void *ctx, const char *file); /* for `policy FILE` */
+    void *ctx;
     double loss_down, loss_up;
     unsigned drop_down, drop_up;   /* the next ones with payload are lost */
     bool drop_any;                 /* those without as well */
