@@ -218,3 +218,30 @@ def test_d09_ports_and_ids_differ(lab, plan):
     assert len(ports) >= 28 and len(ids) >= 30
     numbers = [int.from_bytes(data[:2], "big") for _, data in server.seen]
     assert len({b - a for a, b in zip(numbers, numbers[1:])}) > 16, "ids have a constant step"
+
+
+def test_t97_a_bad_length_ends_a_session_whose_questions_wait(lab, plan):
+    """The session dies of the bad length while the first of its equal questions is being answered."""
+    vm = lab.vm("allow web.lab.example tcp/443")
+    query = dnsq.query_bytes("web.lab.example")
+    with vm.connect(plan.gateway, 53) as sock:
+        sock.sendall((len(query).to_bytes(2, "big") + query) * 16 + b"\0\1x")
+        try:
+            while sock.recv(65536):
+                pass
+        except ConnectionResetError:
+            pass
+    assert vm.ask("web.lab.example").addrs == [plan.web]
+
+
+def test_t60_answers_nobody_reads_are_bounded(lab, plan):
+    """A guest that asks over TCP and reads no answer is not asked to stop, only not listened to."""
+    vm = lab.vm("allow web.lab.example tcp/443")
+    query = dnsq.query_bytes("web.lab.example")
+    with vm.connect(plan.gateway, 53) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(2)
+        with pytest.raises(TimeoutError):
+            while True:
+                sock.sendall((len(query).to_bytes(2, "big") + query) * 1000)
+    assert vm.ask("web.lab.example").addrs == [plan.web]

@@ -341,3 +341,30 @@ def switches(vm, seconds):
     before = count()
     threading.Event().wait(seconds)  # what is measured
     return count() - before
+
+
+def test_b10_an_early_answer_reaches_the_guest_before_the_reset(lab):
+    """A server that answers and closes with unread bytes resets (413, 401): the answer comes first, as it does without weir."""
+    answer = b"HTTP/1.1 413 too much\r\n\r\n"
+
+    def script(conn):
+        conn.recv(1)
+        conn.sendall(answer)
+        conn.close()  # with bytes unread: RST
+
+    tries, got = 8, []
+    server, vm = allowed(lab, script)
+    for _ in range(tries):
+        with vm.connect(server.addr, server.port) as sock:
+            try:
+                sock.sendall(b"x" * 100000)
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+            data = b""
+            try:
+                while chunk := sock.recv(4096):
+                    data += chunk
+            except ConnectionResetError:
+                pass
+            got.append(data)
+    assert got.count(answer) == tries, f"{tries - got.count(answer)} answers lost"

@@ -246,6 +246,10 @@ static void payload(struct conn *c, const struct packet *p)
         at -= UINT64_C(0x100000000);
     else if (at + 0x80000000u < c->got)
         at += UINT64_C(0x100000000);
+    if (c->fin_seen && p->payload_bytes > 0 && at + p->payload_bytes > c->fin_at) {
+        c->pattern_bad = true; /* bytes behind the end: no receiver takes them */
+        return;
+    }
     if (p->payload_bytes > 0) {
         c->ack_due = true; /* also of what is not acceptable (RFC 9293 section 3.10.7.4) */
         if (at + p->payload_bytes > c->got + (window_of(c) > 0 ? c->rcvbuf + 65536 : 1))
