@@ -37,7 +37,7 @@ static int read_command(const char *word, struct args *out, struct problem *prob
         return 0;
     }
     (void)problem_did_you_mean(word, command_words, ARRAY_SIZE(command_words), hint);
-    (void)problem_set(problem, hint[0] != '\0' ? hint : "the commands are run, exec, check and explain",
+    (void)problem_set(problem, hint[0] != '\0' ? hint : "the commands are run, exec, check, explain and replay",
                       "unknown command");
     return fail(problem, word);
 }

@@ -66,6 +66,9 @@ def read_carriers():
         elif "corpus" in path.parts and path.is_file() and INPUT_NAME.match(path.name):
             found = [(canonical(INPUT_NAME.match(path.name)[1]),
                       Carrier(path.relative_to(ROOT).as_posix(), path.parent.name, "(input)"))]
+        elif "cases" in path.parts and path.name == "expect.txt" and INPUT_NAME.match(path.parent.name):
+            found = [(canonical(INPUT_NAME.match(path.parent.name)[1]),
+                      Carrier(path.parent.relative_to(ROOT).as_posix(), path.parent.name, path.parent.name))]
         for row, carrier in found:
             known = carriers.setdefault(row, {})
             known.setdefault(str(carrier), carrier)
