@@ -15,7 +15,7 @@ REGISTRIES = re.compile(
 REGISTRY_EXCEPTION = "subprojects/lwip.wrap"
 
 # Pages that are not in this tree, and paths of some machine: the project explains itself.
-ELSEWHERE = re.compile(r"\b(?:DECISIONS|DESIGN|ATTACKS|PEERS|ANCHORS)(?:\.md\b|:)|/work/main\b|/work/shared\b|/tmp/w/")
+ELSEWHERE = re.compile(r"\b(?:DECISIONS|DESIGN|ATTACKS|PEERS|ANCHORS)(?:\.md\b|:)|/(?:home|roo[t]|wor[k])/\w+/")
 MARKS = re.compile(r"\b(?:TODO|FIXME|XXX)\b")
 # The one place that polls, with a deadline, for what has no event to wait for.
 POLLING = "tests/net/waiting.py"
