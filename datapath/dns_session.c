@@ -69,6 +69,8 @@ static void finish_if_done(struct dns_session *s)
 
     if (!tcp_conn_eof(&flow->conn) || s->waiting > 0 || s->sending || flow->state != FLOW_OPEN)
         return;
+    if (s->queued >= DNS_SESSION_QUESTIONS_MAX && tcp_conn_held(&flow->conn) > 0)
+        return; /* whole questions wait for answers to be acknowledged */
     tcp_conn_consume(&flow->conn, tcp_conn_held(&flow->conn)); /* half a question: no more of it will come */
     tcp_conn_shutdown(&flow->conn);
     flow_finish(flow);

@@ -75,22 +75,21 @@ static bool same(const struct host_addrs *a, const struct host_addrs *b)
 static void on_notice(uv_poll_t *poll, int status, int events)
 {
     struct host_watch *w = poll->data;
-    bool known = w->known;
+    bool known = w->known, watching;
     char bytes[NOTICE_BYTES];
     struct host_addrs now;
     int err;
 
     (void)events;
     /* After an overflow libuv says EBADF and stops watching; what was missed is read anew below. */
-    if (status < 0)
-        (void)uv_poll_start(&w->poll, UV_READABLE, on_notice);
+    watching = status == 0 || uv_poll_start(&w->poll, UV_READABLE, on_notice) == 0;
     for (unsigned i = 0; i < NOTICES_MAX; i++)
         if (recv(w->fd, bytes, sizeof(bytes), MSG_DONTWAIT) < 0 && errno != ENOBUFS)
             break;
     /* The guest may have used up the descriptors: the one kept for this makes room for getifaddrs()'s socket. */
     if (w->spare_fd >= 0)
         (void)close(w->spare_fd);
-    err = host_addrs_read(&now);
+    err = watching ? host_addrs_read(&now) : -EIO; /* blind is not the same as unchanged */
     w->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     w->known = err == 0;
     if (known == w->known && (err < 0 || same(&now, &w->addrs)))
