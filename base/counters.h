@@ -15,11 +15,12 @@
     X(FRAME_CSUM, "frame.csum")         /* a checksum that does not hold */                        \
     X(FRAME_ETHERTYPE, "frame.ethertype")                                                          \
     X(SPOOF_SRC, "spoof.src")                                                                      \
-    X(IP_OPTIONS, "ip.options")                                                                    \
+    X(IP_OPTIONS, "ip.options")         /* and IPv6 extension headers */                           \
     X(IP_FRAG, "ip.frag")               /* fragments dropped: overlap, bound, time */              \
     X(PROTO_L3, "proto.l3")                                                                        \
     X(IPV6_OFF, "ipv6.off")             /* IPv6 frames while IPv6 is off */                        \
     X(ARP_BAD, "arp.bad")                                                                          \
+    X(ND_BAD, "nd.bad")                 /* neighbour discovery: malformed, or in fragments */      \
     X(ARP_IGNORED, "arp.ignored")       /* who-has for an address we do not answer for */          \
     X(DHCP_BAD, "dhcp.bad")                                                                        \
     X(DHCP_NAK, "dhcp.nak")                                                                        \
@@ -39,6 +40,9 @@
     X(UDP_TOO_BIG, "udp.too_big")                                                                  \
     X(UDP_NOT_CONTACTED, "udp.not_contacted") /* reply from a peer the guest never wrote to */     \
     X(UDP_HOST_DROP, "udp.host_drop")   /* the host socket would not take it */                    \
+    X(RELAY_ERROR, "relay.error")       /* ICMP errors and the like, of datagrams sent */          \
+    X(PING_FORBIDDEN, "ping.forbidden") /* the host lets this user send no pings */                \
+    X(LIMIT_PING, "limit.ping")         /* echoes too large, or above a guest's budget */          \
     /* flows */                                                                                    \
     X(FLOWS_OPENED, "flows.opened")                                                                \
     X(FLOWS_DENIED, "flows.denied")                                                                \

@@ -131,6 +131,11 @@ size_t pool_left(const struct pool *pool)
     return free_bytes > POOL_RESERVE_BYTES ? free_bytes - POOL_RESERVE_BYTES : 0;
 }
 
+bool pool_is_short(const struct pool *pool)
+{
+    return pool_left(pool) < pool->bytes_max / 4;
+}
+
 struct buf *buf_ref(struct buf *buf)
 {
     CHECK(buf->refs > 0);

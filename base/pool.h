@@ -76,6 +76,12 @@ void pool_trim(struct pool *pool);
 /** Bytes that pool_get() may still hand out; the reserve is not among them. */
 size_t pool_left(const struct pool *pool);
 
+/**
+ * Whether the last quarter is reached. It is for those who hold little: whoever queues or holds bytes of others takes
+ * POOL_SMALL_BYTES a flow and no more now, so that no number of stalled flows takes everything from the others.
+ */
+bool pool_is_short(const struct pool *pool);
+
 struct buf *buf_ref(struct buf *buf);
 void buf_unref(struct buf *buf); /* NULL is fine */
 

@@ -22,6 +22,7 @@ static void lint_layer(const struct config *c, enum policy_layer which)
     int64_t wall_s = instance_wall_s();
 
     groups.guest4 = c->instance.net4;
+    groups.guest6 = c->instance.net6;
     for (size_t i = 0; i < layer->count; i++) {
         size_t shadowing = 0;
         unsigned remarks = lint_rule(layer->rules, i, &groups, wall_s, &shadowing);

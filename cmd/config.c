@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/mac.h"
+#include "stack/ip6.h"
 
 void config_init(struct config *c)
 {
@@ -31,10 +32,29 @@ void config_deinit(struct config *c)
     c->link_count = 0;
 }
 
+/* RFC 8200 section 5: no IPv6 link has a smaller MTU than 1280. */
+static int finish_networks(struct config *c, struct problem *problem)
+{
+    struct instance_config *in = &c->instance;
+
+    if (in->mtu < IP6_MTU_MIN && in->net6.base.family != ADDR_NONE) {
+        if (c->ipv6_given)
+            return problem_set(problem, "leave one of them out", "an MTU of %u is too small for IPv6, which wants %d",
+                               in->mtu, IP6_MTU_MIN);
+        in->net6 = (struct addr_prefix){.base = {.family = ADDR_NONE}};
+        c->ipv6_mtu_off = true;
+    }
+    if (in->net4.base.family == ADDR_NONE && in->net6.base.family == ADDR_NONE)
+        return problem_set(problem, "leave one of them on", "ipv4 and ipv6 are both off");
+    return 0;
+}
+
 int config_finish(struct config *c, struct problem *problem)
 {
     if (!c->hostname_given)
         strcpy(c->instance.hostname, c->instance.name);
+    if (finish_networks(c, problem) < 0)
+        return problem_at(problem, "%s", c->file ? c->file : "network");
     if (c->guest_mac_given && c->link_count > 1) {
         (void)problem_set(problem, "give each link its own mac=", "guest_mac is for a single link, and there are %u",
                           c->link_count);
@@ -97,12 +117,17 @@ static void print_quoted(FILE *out, const char *text)
     (void)fputc('"', out);
 }
 
+static const char *network_text(const struct addr_prefix *net, char out[static ADDR_PREFIX_TEXT_MAX])
+{
+    return net->base.family == ADDR_NONE ? "off" : addr_prefix_format(net, out);
+}
+
 static void print_network(const struct config *c, FILE *out)
 {
-    char text[ADDR_PREFIX_TEXT_MAX], mac[MAC_TEXT_MAX];
+    char net4[ADDR_PREFIX_TEXT_MAX], net6[ADDR_PREFIX_TEXT_MAX], mac[MAC_TEXT_MAX];
 
-    (void)fprintf(out, "network:\n  ipv4: %s\n  ipv6: off\n  mtu: %u\n  hostname: ",
-                  addr_prefix_format(&c->instance.net4, text), c->instance.mtu);
+    (void)fprintf(out, "network:\n  ipv4: \"%s\"\n  ipv6: \"%s\"\n  mtu: %u\n  hostname: ",
+                  network_text(&c->instance.net4, net4), network_text(&c->instance.net6, net6), c->instance.mtu);
     print_quoted(out, c->instance.hostname);
     if (c->guest_mac_given)
         (void)fprintf(out, "\n  guest_mac: \"%s\"", mac_format(c->guest_mac, mac));
@@ -192,8 +217,11 @@ static void print_limits(const struct instance_limits *l, FILE *out)
     (void)fprintf(out, "limits:\n  flows: %" PRIu32 "\n  half_open: %" PRIu32 "\n  dials: %" PRIu32 "\n",
                   l->flows, l->half_open, l->dials);
     (void)fprintf(out, "  buffers: %" PRIu64 "B\n  flow_buffer: %" PRIu32 "B\n", l->buffers, l->flow_buffer);
-    (void)fprintf(out, "  dial_timeout: %" PRIu32 "ms\n  guest_timeout: %" PRIu32 "ms\n  udp_idle: %" PRIu32 "ms\n",
-                  l->dial_timeout_ms, l->guest_timeout_ms, l->udp_idle_ms);
+    (void)fprintf(out, "  dial_timeout: %" PRIu32 "ms\n  guest_timeout: %" PRIu32 "ms\n", l->dial_timeout_ms,
+                  l->guest_timeout_ms);
+    (void)fprintf(out, "  udp_flows: %" PRIu32 "\n  udp_idle: %" PRIu32 "ms\n  udp_idle_dns: %" PRIu32
+                  "ms\n  udp_idle_quic: %" PRIu32 "ms\n", l->udp_flows, l->udp_idle_ms, l->udp_idle_dns_ms,
+                  l->udp_idle_quic_ms);
     print_time_or_never("idle", l->idle_ms, out);
     print_time_or_never("lifetime", l->lifetime_ms, out);
     print_time_or_never("keepalive", l->keepalive_ms, out);

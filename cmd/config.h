@@ -48,7 +48,8 @@ struct config_link {
 struct config {
     const char *file;                 /* borrowed: what the file is called in messages; NULL: none was read */
     struct instance_config instance;  /* policy NULL and log_fd -1: those are made when it takes effect */
-    bool hostname_given, upstream_system;
+    bool hostname_given, upstream_system, ipv6_given;
+    bool ipv6_mtu_off;                /* config_finish() turned IPv6 off: the MTU is too small for it */
     struct config_layer layers[POLICY_LAYERS];
     struct group_table groups;        /* entries only */
     struct config_link *links;        /* owned */

@@ -89,7 +89,10 @@ static const struct key limit_keys[] = {
     NUMBER("lifetime", KEY_TIME, lifetime_ms, 0, 2419200000),
     NUMBER("keepalive", KEY_TIME, keepalive_ms, 0, 86400000),
     NUMBER("guest_timeout", KEY_TIME, guest_timeout_ms, 1000, 86400000),
+    NUMBER("udp_flows", KEY_COUNT, udp_flows, 1, 1000000),
     NUMBER("udp_idle", KEY_TIME, udp_idle_ms, 1000, 86400000),
+    NUMBER("udp_idle_dns", KEY_TIME, udp_idle_dns_ms, 1000, 86400000),
+    NUMBER("udp_idle_quic", KEY_TIME, udp_idle_quic_ms, 1000, 86400000),
     END,
 };
 

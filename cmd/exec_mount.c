@@ -264,12 +264,13 @@ static void search_line(const struct instance_config *in, char *out, size_t size
 static int set_names(struct view *v)
 {
     const struct instance_config *in = &v->guest->config->instance;
-    struct network net4 = network_plan(&in->net4);
+    struct networks nets = networks_plan(&in->net4, &in->net6);
+    const struct addr *resolver = nets.v4.gateway.family != ADDR_NONE ? &nets.v4.gateway : &nets.v6.gateway;
     char text[1024], addr[ADDR_TEXT_MAX], search[2 * GUEST_SEARCH_MAX];
     int err;
 
     search_line(in, search, sizeof(search));
-    (void)snprintf(text, sizeof(text), "nameserver %s\n%s%s", addr_format(&net4.gateway, addr), search,
+    (void)snprintf(text, sizeof(text), "nameserver %s\n%s%s", addr_format(resolver, addr), search,
                    search[0] != '\0' ? "\n" : "");
     err = write_file(v, OWN_RESOLV, 0644, text);
     if (err == 0)

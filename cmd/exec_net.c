@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
@@ -12,6 +13,8 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <linux/ipv6.h>
 
 #include "base/sockaddr.h"
 #include "cmd/exec.h"
@@ -58,7 +61,9 @@ static int set_mac(int s, const struct config *c, char error[static LINK_ERROR_M
     return ioctl(s, SIOCSIFHWADDR, &ifr) < 0 ? exec_fail(error, "cannot set the MAC address") : 0;
 }
 
-static int set_addr(int s, unsigned long what, const struct addr *a, char error[static LINK_ERROR_MAX])
+/* ---- IPv4 ---- */
+
+static int set_addr4(int s, unsigned long what, const struct addr *a, char error[static LINK_ERROR_MAX])
 {
     struct ifreq ifr = request(EXEC_DEVICE);
     struct sockaddr_storage whole;
@@ -67,7 +72,7 @@ static int set_addr(int s, unsigned long what, const struct addr *a, char error[
     return ioctl(s, what, &ifr) < 0 ? exec_fail(error, "cannot give " EXEC_DEVICE " its address") : 0;
 }
 
-static int set_default_route(int s, const struct addr *gateway, char error[static LINK_ERROR_MAX])
+static int set_default_route4(int s, const struct addr *gateway, char error[static LINK_ERROR_MAX])
 {
     struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
     struct addr zero = addr_v4(0);
@@ -81,10 +86,58 @@ static int set_default_route(int s, const struct addr *gateway, char error[stati
     return ioctl(s, SIOCADDRT, &route) < 0 ? exec_fail(error, "cannot set the default route") : 0;
 }
 
-static int configure(const struct config *c, char error[static LINK_ERROR_MAX])
+static int configure4(int s, const struct network *net, char error[static LINK_ERROR_MAX])
 {
-    struct network net4 = network_plan(&c->instance.net4);
-    struct addr own = network_guest(&net4, 0), mask = addr_v4(UINT32_MAX << (32 - net4.net.bits));
+    struct addr own = network_guest(net, 0), mask = addr_v4(UINT32_MAX << (32 - net->net.bits));
+    int err = 0;
+
+    if (net->net.base.family == ADDR_NONE)
+        return 0;
+    err = set_addr4(s, SIOCSIFADDR, &own, error);
+    if (err == 0)
+        err = set_addr4(s, SIOCSIFNETMASK, &mask, error);
+    return err == 0 ? set_default_route4(s, &net->gateway, error) : err;
+}
+
+/* ---- IPv6 ---- */
+
+/* A host without IPv6 has none to give: the guest does without. */
+static int configure6(const struct network *net, char error[static LINK_ERROR_MAX])
+{
+    struct in6_ifreq address = {.ifr6_prefixlen = NETWORK_BITS6_MAX, .ifr6_ifindex = (int)if_nametoindex(EXEC_DEVICE)};
+    struct in6_rtmsg route = {
+        .rtmsg_flags = RTF_UP | RTF_GATEWAY,
+        .rtmsg_metric = 1024,
+        .rtmsg_ifindex = address.ifr6_ifindex,
+    };
+    struct addr own = network_guest(net, 0);
+    int s = net->net.base.family == ADDR_NONE ? -1 : socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), err = 0;
+
+    if (s < 0)
+        return 0;
+    memcpy(&address.ifr6_addr, own.bytes, sizeof(address.ifr6_addr));
+    memcpy(&route.rtmsg_gateway, net->gateway.bytes, sizeof(route.rtmsg_gateway));
+    if (ioctl(s, SIOCSIFADDR, &address) < 0)
+        err = exec_fail(error, "cannot give " EXEC_DEVICE " its IPv6 address");
+    else if (ioctl(s, SIOCADDRT, &route) < 0)
+        err = exec_fail(error, "cannot set the default route of IPv6");
+    (void)close(s);
+    return err;
+}
+
+/* Before there is a device: what it needs is set here, at once and for good, and nothing has to be waited for. */
+static void prepare6(const struct network *net)
+{
+    if (net->net.base.family == ADDR_NONE) {
+        set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"); /* nobody would answer */
+        return;
+    }
+    set_sysctl("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+    set_sysctl("/proc/sys/net/ipv6/conf/default/accept_ra", "0");
+}
+
+static int configure(const struct config *c, const struct networks *nets, char error[static LINK_ERROR_MAX])
+{
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), err;
 
     if (s < 0)
@@ -93,28 +146,28 @@ static int configure(const struct config *c, char error[static LINK_ERROR_MAX])
     if (err == 0)
         err = set_mac(s, c, error);
     if (err == 0)
-        err = set_addr(s, SIOCSIFADDR, &own, error);
+        err = configure4(s, &nets->v4, error);
     if (err == 0)
-        err = set_addr(s, SIOCSIFNETMASK, &mask, error);
-    if (err == 0)
-        err = set_default_route(s, &net4.gateway, error);
+        err = configure6(&nets->v6, error);
     (void)close(s);
     return err;
 }
 
 int exec_net(const struct exec_guest *guest, struct tap_device *out_tap, char error[static LINK_ERROR_MAX])
 {
+    const struct instance_config *in = &guest->config->instance;
+    struct networks nets = networks_plan(&in->net4, &in->net6);
     struct tap_device tap;
     char range[32];
     int err;
 
-    set_sysctl("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1"); /* nobody would answer */
+    prepare6(&nets.v6);
     (void)snprintf(range, sizeof(range), "%u %u", (unsigned)guest->gid, (unsigned)guest->gid);
     set_sysctl("/proc/sys/net/ipv4/ping_group_range", range); /* ping(8) without privileges */
-    err = tap_create(EXEC_DEVICE, guest->config->instance.mtu, &tap, error);
+    err = tap_create(EXEC_DEVICE, in->mtu, &tap, error);
     if (err < 0)
         return err;
-    err = configure(guest->config, error);
+    err = configure(guest->config, &nets, error);
     if (err < 0)
         (void)close(tap.fd);
     else

@@ -197,13 +197,15 @@ static void judge_names(struct question *q)
 /* What is decided elsewhere than by rules. */
 static void print_notes(const struct question *q)
 {
-    struct network net4 = network_plan(&q->config->instance.net4);
+    const struct instance_config *in = &q->config->instance;
+    struct networks nets = networks_plan(&in->net4, &in->net6);
+    const struct network *net = q->dst.family == ADDR_V6 ? &nets.v6 : &nets.v4;
 
-    if (q->dst.family == ADDR_V6)
-        (void)puts("note     guests have no IPv6 in this version: such packets are dropped before any rule");
+    if (net->net.base.family == ADDR_NONE)
+        (void)printf("note     guests have no IPv%d here: such packets are dropped before any rule\n", q->dst.family);
     if (q->proto == RULE_ICMP)
         (void)puts("note     only the gateway answers pings in this version; an echo to others is refused");
-    else if (q->port == 53 && (addr_equal(&q->dst, &net4.gateway) ||
+    else if (q->port == 53 && (addr_equal(&q->dst, &net->gateway) ||
                                !policy_opens_resolver(q->policy, q->proto, &q->dst, q->wall_s)))
         (void)puts("note     the gateway's resolver answers port 53, whatever address was asked, and judges each name");
 }
@@ -245,12 +247,12 @@ static int judge_flow(const struct question *q, const char *sni)
 /* The policy that an instance would enforce now. Return: 0, or -errno after an error line. */
 static int make_policy(const struct config *c, struct policy **out_policy)
 {
-    struct network net4 = network_plan(&c->instance.net4);
+    struct networks nets = networks_plan(&c->instance.net4, &c->instance.net6);
     struct host_addrs host;
     struct policy *given = NULL;
     int err = host_addrs_read(&host);
 
-    if (err == 0 && (!(given = config_policy(c)) || !(*out_policy = policy_build(given, &net4, &host))))
+    if (err == 0 && (!(given = config_policy(c)) || !(*out_policy = policy_build(given, &nets, &host))))
         err = -ENOMEM;
     policy_unref(given);
     if (err < 0)

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/counters.h"
 #include "cmd/say.h"
+#include "stack/ip6.h"
 
 /* ---- the flow log ---- */
 
@@ -67,6 +68,13 @@ static void say_host_error(int err)
         say_error("host", "cannot read its interfaces' addresses: %s", strerror(-err));
 }
 
+static void on_warning(void *ctx, const char *text)
+{
+    struct service *s = ctx;
+
+    say(s->config, CONFIG_LEVEL_INFO, "%s", text);
+}
+
 static void on_host_addrs(void *ctx, int err)
 {
     struct service *s = ctx;
@@ -94,22 +102,40 @@ void service_raise_limits(void)
     (void)setrlimit(RLIMIT_NOFILE, &files); /* the limit as it was serves fewer flows */
 }
 
+static void describe_network(const struct config *c, const struct network *n, const char *option)
+{
+    char net[ADDR_PREFIX_TEXT_MAX], gateway[ADDR_TEXT_MAX], alias[ADDR_TEXT_MAX];
+
+    if (n->net.base.family == ADDR_NONE)
+        say(c, CONFIG_LEVEL_DEBUG, "%s is off", option);
+    else
+        say(c, CONFIG_LEVEL_DEBUG, "network %s, gateway and resolver %s, host alias %s, MTU %u",
+            addr_prefix_format(&n->net, net), addr_format(&n->gateway, gateway), addr_format(&n->alias, alias),
+            c->instance.mtu);
+}
+
 static void describe(const struct service *s)
 {
     const struct config *c = s->config;
     const struct host_addrs *host = instance_host_addrs(s->instance);
-    struct network net4 = network_plan(&c->instance.net4);
-    char net[ADDR_PREFIX_TEXT_MAX], a[ADDR_TEXT_MAX], b[ADDR_TEXT_MAX];
+    struct networks nets = networks_plan(&c->instance.net4, &c->instance.net6);
+    char net[ADDR_PREFIX_TEXT_MAX], a[ADDR_TEXT_MAX];
 
     if (config_rule_count(c) == 0 && !c->layers[POLICY_LAYER_POLICY].allow_default)
         say(c, CONFIG_LEVEL_INFO, "there is no rule, so everything is denied; add --allow NAME, or --default allow");
-    for (size_t i = 0; i < host->count; i++)
-        if (addr_prefix_contains(&net4.net, &host->addrs[i]))
-            say(c, CONFIG_LEVEL_INFO, "the host's own address %s lies in the guest's network %s, which hides it; "
-                "choose another with --ipv4", addr_format(&host->addrs[i], a), addr_prefix_format(&net4.net, net));
-    say(c, CONFIG_LEVEL_DEBUG, "network %s, gateway and resolver %s, host alias %s, MTU %u",
-        addr_prefix_format(&net4.net, net), addr_format(&net4.gateway, a), addr_format(&net4.alias, b),
-        c->instance.mtu);
+    if (c->ipv6_mtu_off)
+        say(c, CONFIG_LEVEL_INFO, "guests have no IPv6: it wants an MTU of at least %d, and theirs is %u", IP6_MTU_MIN,
+            c->instance.mtu);
+    for (size_t i = 0; i < host->count; i++) {
+        const struct addr *own = &host->addrs[i];
+        const struct network *n = own->family == ADDR_V6 ? &nets.v6 : &nets.v4;
+
+        if (addr_prefix_contains(&n->net, own))
+            say(c, CONFIG_LEVEL_INFO, "the host's own address %s lies in the guests' network %s, which hides it; "
+                "choose another with --ipv%d", addr_format(own, a), addr_prefix_format(&n->net, net), own->family);
+    }
+    describe_network(c, &nets.v4, "ipv4");
+    describe_network(c, &nets.v6, "ipv6");
     say(c, CONFIG_LEVEL_DEBUG, "%zu rules, default %s; %zu of the host's addresses are closed", config_rule_count(c),
         c->layers[POLICY_LAYER_POLICY].allow_default ? "allow" : "deny", host->count);
 }
@@ -126,6 +152,7 @@ static int make_instance(struct service *s)
     }
     ic.log_fd = s->log_fd;
     ic.on_host_addrs = on_host_addrs;
+    ic.on_warning = on_warning;
     ic.ctx = s;
     err = instance_new(&s->loop, &ic, &s->instance);
     policy_unref(ic.policy);

@@ -53,34 +53,40 @@ int setting_hostname(struct config *c, const char *text, struct problem *p)
     return err;
 }
 
-int setting_ipv4(struct config *c, const char *text, struct problem *p)
+/* "off", or a network of that family in which guests can live. @like: an example of one */
+static int take_network(const char *text, enum addr_family family, const char *like, struct addr_prefix *out_net,
+                        struct problem *p)
 {
-    struct addr_prefix net;
-    int err = addr_prefix_parse(text, &net);
+    bool v4 = family == ADDR_V4;
+    struct addr_prefix net = {.base = {.family = ADDR_NONE}};
+    int err = strcmp(text, "off") == 0 ? 0 : addr_prefix_parse(text, &net);
 
-    if (strcmp(text, "off") == 0)
-        return problem_set(p, "", "'off': this version has no IPv6 yet, so IPv4 cannot be off");
     if (err == -ERANGE)
         return problem_set(p, "", "'%s': bits are set behind the prefix length", text);
-    if (err < 0 || net.base.family != ADDR_V4)
-        return problem_set(p, "write it like 192.168.127.0/24", "'%s' is not an IPv4 network", text);
-    err = network_check(&net);
+    if (err < 0 || (net.base.family != ADDR_NONE && net.base.family != family))
+        return problem_set(p, like, "'%s' is not an IPv%d network, nor off", text, v4 ? 4 : 6);
+    err = net.base.family == ADDR_NONE ? 0 : network_check(&net);
     if (err == -ERANGE)
-        return problem_set(p, "", "'%s': the guest's network is a /%d to /%d", text, NETWORK_BITS4_MIN,
-                           NETWORK_BITS4_MAX);
+        return problem_set(p, "", "'%s': the guests' network is a /%d to /%d", text,
+                           v4 ? NETWORK_BITS4_MIN : NETWORK_BITS6_MIN, v4 ? NETWORK_BITS4_MAX : NETWORK_BITS6_MAX);
     if (err < 0)
-        return problem_set(p, "a private network like 192.168.127.0/24 is right",
+        return problem_set(p, like,
                            "'%s' holds loopback, link-local, metadata, multicast or reserved addresses", text);
-    c->instance.net4 = net;
+    *out_net = net;
     return 0;
+}
+
+int setting_ipv4(struct config *c, const char *text, struct problem *p)
+{
+    return take_network(text, ADDR_V4, "write a private one, like 192.168.127.0/24", &c->instance.net4, p);
 }
 
 int setting_ipv6(struct config *c, const char *text, struct problem *p)
 {
-    (void)c;
-    if (strcmp(text, "off") != 0)
-        return problem_set(p, "write off, or leave it out", "'%s': guests have no IPv6 in this version", text);
-    return 0; /* what is so anyway */
+    int err = take_network(text, ADDR_V6, "write a private one, like fd77:6569:72::/48", &c->instance.net6, p);
+
+    c->ipv6_given = err == 0 && c->instance.net6.base.family != ADDR_NONE;
+    return err;
 }
 
 int setting_mtu(struct config *c, const char *text, struct problem *p)

@@ -47,6 +47,11 @@ static void accept_guest(struct flow *flow)
 {
     struct instance *in = flow->instance;
 
+    if (flow->link->half_open >= in->config.limits.half_open) { /* what was dialled meanwhile */
+        instance_count(in, COUNTER_LIMIT_HALFOPEN);
+        flow_kill(flow, FLOW_CLOSE_LIMIT, REASON_LIMIT_HALFOPEN);
+        return;
+    }
     if (tcp_conn_accept(&flow->conn, &flow->syn) < 0) {
         instance_count(in, COUNTER_LIMIT_FLOWS);
         flow_kill(flow, FLOW_CLOSE_LIMIT, REASON_LIMIT_FLOWS);
@@ -280,19 +285,4 @@ void admit_segment(void *ctx, struct guest *guest, struct frame *f, struct buf *
         on_syn(link, &key, f);
     else
         tcp_stray_input(guest, f);
-}
-
-void admit_echo(void *ctx, struct guest *guest, struct frame *f)
-{
-    struct instance *in = ctx;
-    struct link *link = link_of(guest);
-    struct flow_key key = flow_key_of(link, f);
-    struct verdict v;
-    enum group group;
-
-    verdict_open(link, &key, &v, &group);
-    if (v.action == VERDICT_DENY)
-        flow_record_deny(in, link, &key, &v, "open", 0);
-    instance_count(in, COUNTER_ICMP_IGNORED);
-    guest_send_unreachable(guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
 }

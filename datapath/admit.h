@@ -8,9 +8,8 @@
 #include "datapath/flow.h"
 #include "datapath/link.h"
 
-/* Events of the stack (stack/stack.h); @ctx is the instance. */
+/** Event of the stack; @ctx is the instance. */
 void admit_segment(void *ctx, struct guest *guest, struct frame *f, struct buf *buf);
-void admit_echo(void *ctx, struct guest *guest, struct frame *f);
 
 /** Start the host side of a flow whose verdict is in. */
 void admit_dial(struct flow *flow);

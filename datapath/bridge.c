@@ -9,12 +9,14 @@
 
 enum {
     CHUNK_BYTES = 64 * 1024,
+    SHORT_CHUNK_BYTES = 3 * 1024, /* while the pool is short: what fits a small buffer, and all that a flow queues */
     CHUNK_ROOM_MIN = 8 * 1024,   /* with less room left, the next read starts a new chunk */
     READ_ROOM_MIN = 32 * 1024,   /* with less room in TCP's queue a read is not worth its call */
     READ_CHUNKS_MAX = 4,         /* of one read */
     QUEUES_CACHED = 4 * 1024 * 1024,
     QUEUE_FLOOR = 256 * 1024,
     READS_AT_ONCE = 8,
+    TURN_BYTES_MAX = 1024 * 1024, /* read in a turn of the loop on the word of ACKs: the others wait no longer */
     WRITE_IOV_MAX = 32,
     WRITE_BYTES_MAX = 256 * 1024, /* one uv_write(): the guest's window reopens in steps of this */
 };
@@ -167,12 +169,13 @@ void bridge_push_up(struct flow *flow)
 /* A chunk with room to read into, the last of the queue; NULL: the pool is full. */
 static struct buf *chunk_to_fill(struct flow *flow)
 {
+    struct pool *pool = &flow->instance->pool;
     struct bridge *b = &flow->as.bridge;
     struct buf *chunk = b->chunk_last;
 
     if (chunk && chunk->cap - chunk->len >= CHUNK_ROOM_MIN)
         return chunk;
-    chunk = pool_get(&flow->instance->pool, CHUNK_BYTES);
+    chunk = pool_get(pool, pool_is_short(pool) ? SHORT_CHUNK_BYTES : CHUNK_BYTES);
     if (!chunk)
         return NULL;
     if (b->chunk_last)
@@ -298,8 +301,8 @@ static size_t smaller(size_t a, size_t b)
 /*
  * What one flow may keep queued for its guest. Dynamic thresholds (Choudhury and Hahne, "Dynamic queue length
  * thresholds", 1998) twice: bulk flows share QUEUES_CACHED, so that bytes are still in the processor's cache when they
- * leave, above a floor that keeps any link busy; and none takes more than an eighth of what the pool has left, so that
- * no number of stalled readers takes it all from the others.
+ * leave, above a floor that keeps any link busy; and none takes more than an eighth of what the pool has left. Of its
+ * last quarter each has one small buffer, so that no number of stalled readers takes it all from the others.
  */
 static size_t queue_max(const struct flow *flow)
 {
@@ -307,6 +310,8 @@ static size_t queue_max(const struct flow *flow)
     size_t cached = in->down_queued < QUEUES_CACHED ? QUEUES_CACHED - (size_t)in->down_queued : 0;
     size_t limit = smaller(pool_left(&in->pool) / 8, in->config.limits.flow_buffer);
 
+    if (pool_is_short(&in->pool))
+        return SHORT_CHUNK_BYTES;
     limit = smaller(limit, cached > QUEUE_FLOOR ? cached : QUEUE_FLOOR);
     return limit > CHUNK_BYTES ? limit : CHUNK_BYTES;
 }
@@ -356,7 +361,7 @@ static void hand_over(struct flow *flow)
 static ssize_t read_at_once(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
-    size_t room = tcp_conn_room(&flow->conn), total = 0;
+    size_t room = smaller(tcp_conn_room(&flow->conn), queue_max(flow) - b->queued), total = 0;
     struct buf *chunks[READ_CHUNKS_MAX];
     struct iovec iov[READ_CHUNKS_MAX];
     int count = 0;
@@ -424,10 +429,17 @@ static void read_or_pause(struct flow *flow)
         return;
     }
     for (int i = 0; i < READS_AT_ONCE && b->more && wants_bytes(flow); i++) {
-        ssize_t n = read_at_once(flow);
+        ssize_t n;
 
+        if (flow->instance->turn_bytes >= TURN_BYTES_MAX) {
+            starve(flow);
+            return;
+        }
+        n = read_at_once(flow);
         if (n == 0)
             break;
+        if (n > 0)
+            flow->instance->turn_bytes += (uint32_t)n;
         take_from_host(flow, n);
         if (flow->killed || b->down.state != HALF_OPEN)
             return;
@@ -500,7 +512,7 @@ void bridge_release(struct flow *flow)
     b->reading = false;
 }
 
-void bridge_resume_starved(struct instance *in)
+bool bridge_resume_starved(struct instance *in)
 {
     struct list round;
 
@@ -512,5 +524,7 @@ void bridge_resume_starved(struct instance *in)
 
         push_down(LIST_ENTRY(node, struct flow, as.bridge.starved_node));
     }
+    list_splice(&round, &in->starved); /* behind those that have had nothing yet */
     list_splice(&in->starved, &round);
+    return !list_empty(&in->starved) && in->turn_bytes >= TURN_BYTES_MAX;
 }

@@ -24,7 +24,11 @@ void bridge_acked(struct flow *flow, size_t n);
 /** Give every buffer back; the guest connection and the host stream are already stopped. */
 void bridge_release(struct flow *flow);
 
-/** Let bridges that met a full pool read again, as far as it has room. */
-void bridge_resume_starved(struct instance *in);
+/**
+ * Let bridges read again that met a full pool or the end of a turn's share, as far as both have room.
+ *
+ * Return: whether some wait for nothing but the next turn.
+ */
+bool bridge_resume_starved(struct instance *in);
 
 #endif

@@ -1,10 +1,10 @@
 /*
- * The flow table: every guest TCP connection and UDP pair, found by link and five-tuple.
+ * The flow table: every guest TCP connection, UDP pair and pinged host, found by link and five-tuple.
  *
  *   FREE → CLAIMED → DIALING → JUDGING → OPEN → CLOSING → FREE    (JUDGING: host connected, down flows, up held)
  *                    DIALING → OPEN                               (nothing the guest could say changes the verdict)
  *          CLAIMED → PEEKING → DIALING → OPEN                     (name ambiguous: the guest is accepted first)
- *          CLAIMED → OPEN                                         (UDP, and DNS over TCP: nothing is dialled)
+ *          CLAIMED → OPEN                                         (UDP, ping, and DNS over TCP: nothing is dialled)
  *   any but FREE → CLOSING
  *
  *   CLAIMED   found by its key; must leave this state before the entry point that claimed it returns
@@ -35,10 +35,10 @@
 
 struct instance;
 struct link;
-struct udp_endpoint;
+struct endpoint;
 
 enum flow_state { FLOW_FREE, FLOW_CLAIMED, FLOW_DIALING, FLOW_PEEKING, FLOW_JUDGING, FLOW_OPEN, FLOW_CLOSING };
-enum flow_kind { FLOW_TCP, FLOW_DNS_TCP, FLOW_UDP };
+enum flow_kind { FLOW_TCP, FLOW_DNS_TCP, FLOW_UDP, FLOW_PING };
 
 /* How a flow ended, as the record says it. */
 enum flow_close {
@@ -87,8 +87,9 @@ struct bridge {
     bool down_started;
 };
 
-struct udp_flow {
-    struct udp_endpoint *endpoint; /* borrowed; counted there */
+/* FLOW_UDP, FLOW_PING (relay.c). */
+struct relay_flow {
+    struct endpoint *endpoint; /* borrowed; counted there */
     struct list endpoint_node;
 };
 
@@ -126,7 +127,7 @@ struct flow {
     struct dial dial;             /* FLOW_TCP */
     union {
         struct bridge bridge;
-        struct udp_flow udp;
+        struct relay_flow relay;
         struct dns_session *dns;  /* owned */
     } as;
 };

@@ -8,7 +8,7 @@
 #include "datapath/dns_session.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
-#include "datapath/relay_udp.h"
+#include "datapath/relay.h"
 
 /* ---- records ---- */
 
@@ -147,7 +147,8 @@ static void let_go(struct flow *flow)
         dns_session_close(flow);
         break;
     case FLOW_UDP:
-        relay_udp_detach(flow);
+    case FLOW_PING:
+        relay_detach(flow);
         break;
     }
     if (flow->state != FLOW_CLOSING)

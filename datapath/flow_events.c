@@ -8,6 +8,7 @@
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
+#include "datapath/relay.h"
 #include "datapath/resolver.h"
 
 /* ---- what the guest's connection says ---- */
@@ -123,13 +124,37 @@ const struct tcp_events flow_tcp_events = {
 
 /* ---- time ---- */
 
+/* A question is over when it is answered; a QUIC connection is kept by both ends for minutes of silence. */
+static uint64_t udp_idle_ms(const struct instance_limits *l, uint16_t port)
+{
+    switch (port) {
+    case 53:
+    case 123: /* NTP: one question, one answer */
+        return l->udp_idle_dns_ms;
+    case 443:
+    case 853:
+    case 8443:
+        return l->udp_idle_quic_ms;
+    default:
+        return l->udp_idle_ms;
+    }
+}
+
 static uint64_t idle_ms_of(const struct flow *flow)
 {
     const struct instance_limits *l = &flow->instance->config.limits;
 
-    if (flow->kind == FLOW_DNS_TCP)
+    switch (flow->kind) {
+    case FLOW_DNS_TCP:
         return DNS_SESSION_IDLE_MS;
-    return flow->kind == FLOW_UDP ? l->udp_idle_ms : l->idle_ms;
+    case FLOW_UDP:
+        return udp_idle_ms(l, flow->key.port);
+    case FLOW_PING:
+        return RELAY_PING_IDLE_MS;
+    case FLOW_TCP:
+        break;
+    }
+    return l->idle_ms;
 }
 
 /* When a TCP flow's time is over whatever it does; 0: never. */
@@ -153,7 +178,8 @@ void flow_arm_idle(struct flow *flow)
 static void open_is_due(struct flow *flow)
 {
     uint64_t now_ms = instance_now(flow->instance), end_ms = end_of_life(flow), idle_ms = idle_ms_of(flow);
-    bool guest_gone = flow->kind != FLOW_UDP && flow->accepted && !tcp_conn_live(&flow->conn);
+    bool is_tcp = flow->kind == FLOW_TCP || flow->kind == FLOW_DNS_TCP;
+    bool guest_gone = is_tcp && flow->accepted && !tcp_conn_live(&flow->conn);
 
     if (guest_gone) /* what it left behind was not taken in time */
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
@@ -163,6 +189,17 @@ static void open_is_due(struct flow *flow)
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
     else
         flow_arm_idle(flow); /* there was traffic since it was set */
+}
+
+/* A guest that answers still gets its tail, however slowly it reads; a refusal has been said for long enough. */
+static void closing_is_due(struct flow *flow)
+{
+    uint64_t now_ms = instance_now(flow->instance);
+
+    if (!flow->refused && tcp_conn_live(&flow->conn) && now_ms - flow->conn.heard_ms < INSTANCE_LINGER_MS)
+        flow_set_deadline(&flow->instance->flows, flow, now_ms + INSTANCE_LINGER_MS);
+    else
+        flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
 }
 
 void flow_deadline(struct flow *flow)
@@ -182,7 +219,7 @@ void flow_deadline(struct flow *flow)
         open_is_due(flow);
         break;
     case FLOW_CLOSING:
-        flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
+        closing_is_due(flow);
         break;
     case FLOW_FREE:
     case FLOW_CLAIMED:

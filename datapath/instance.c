@@ -12,14 +12,16 @@
 #include "datapath/instance_private.h"
 #include "datapath/link_backend.h"
 #include "datapath/policy_build.h"
+#include "datapath/relay_ping.h"
 #include "datapath/relay_udp.h"
 #include "datapath/resolver.h"
 #include "datapath/verdicts.h"
+#include "stack/ip6.h"
 
 static const struct stack_events stack_events = {
     .on_segment = admit_segment,
     .on_datagram = relay_udp_datagram,
-    .on_echo = admit_echo,
+    .on_echo = relay_ping_echo,
 };
 
 void instance_config_init(struct instance_config *c)
@@ -27,7 +29,8 @@ void instance_config_init(struct instance_config *c)
     static const uint8_t gateway_mac[] = {0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd};
 
     memset(c, 0, sizeof(*c));
-    (void)addr_prefix_parse("192.168.127.0/24", &c->net4); /* a constant that parses */
+    (void)addr_prefix_parse("192.168.127.0/24", &c->net4); /* constants that parse */
+    (void)addr_prefix_parse("fd77:6569:72::/48", &c->net6);
     memcpy(c->gateway_mac, gateway_mac, sizeof(gateway_mac));
     c->mtu = 1500;
     c->rebind_strip = true;
@@ -41,7 +44,10 @@ void instance_config_init(struct instance_config *c)
         .buffers = 256ull << 20,
         .flow_buffer = 4u << 20,
         .dial_timeout_ms = 10000,
+        .udp_flows = 8192,
         .udp_idle_ms = 60000,
+        .udp_idle_dns_ms = 10000,
+        .udp_idle_quic_ms = 180000,
         .keepalive_ms = 120000,
         .guest_timeout_ms = 180000,
     };
@@ -60,6 +66,12 @@ const struct host_addrs *instance_host_addrs(const struct instance *in)
 const struct counters *instance_counters(const struct instance *in)
 {
     return &in->counters;
+}
+
+void instance_warn(struct instance *in, const char *text)
+{
+    if (in->config.on_warning)
+        in->config.on_warning(in->config.ctx, text);
 }
 
 bool instance_undelivered(const struct instance *in)
@@ -92,7 +104,7 @@ static unsigned enforce(struct instance *in, struct policy *policy)
 
 int instance_set_policy(struct instance *in, struct policy *policy)
 {
-    struct policy *whole = in->host.known ? policy_build(policy, &in->net4, &in->host.addrs) : policy_ref(in->nothing);
+    struct policy *whole = in->host.known ? policy_build(policy, &in->nets, &in->host.addrs) : policy_ref(in->nothing);
 
     if (!whole)
         return -ENOMEM;
@@ -106,7 +118,7 @@ int instance_set_policy(struct instance *in, struct policy *policy)
 static void on_host_change(void *ctx, int err)
 {
     struct instance *in = ctx;
-    struct policy *whole = err < 0 ? NULL : policy_build(in->given, &in->net4, &in->host.addrs);
+    struct policy *whole = err < 0 ? NULL : policy_build(in->given, &in->nets, &in->host.addrs);
 
     if (err == 0 && !whole)
         err = -ENOMEM;
@@ -138,6 +150,8 @@ static void arm_deadline(struct instance *in)
         record_repeats(&in->log, now_ms, false),
         in->log.len > 0 ? now_ms + INSTANCE_LOG_RETRY_MS : 0, /* the log's reader was full */
         trim_due(in, now_ms),
+        in->advertise_ms,
+        in->again ? now_ms : 0,
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(due_ms); i++)
@@ -176,7 +190,8 @@ static void arm_tick(struct instance *in)
 static void instance_drain(struct instance *in)
 {
     stack_set_time(in->stack, instance_now(in));
-    bridge_resume_starved(in);
+    in->again = bridge_resume_starved(in);
+    relay_udp_flush(in);
     stack_flush(in->stack);
     flow_reap(&in->flows);
     record_flush(&in->log);
@@ -186,6 +201,17 @@ static void instance_drain(struct instance *in)
     arm_tick(in);
 }
 
+static void advertise(struct instance *in)
+{
+    in->advertise_ms = instance_now(in) + INSTANCE_ADVERTISE_MS;
+    LIST_FOR_EACH(node, &in->links) {
+        struct link *link = LIST_ENTRY(node, struct link, node);
+
+        if (link->up)
+            guest_advertise(link->guest);
+    }
+}
+
 static void on_deadline(uv_timer_t *timer)
 {
     struct instance *in = timer->data;
@@ -193,6 +219,8 @@ static void on_deadline(uv_timer_t *timer)
 
     in->deadline_armed_ms = 0;
     stack_set_time(in->stack, instance_now(in));
+    if (in->advertise_ms > 0 && in->advertise_ms <= instance_now(in))
+        advertise(in);
     if (in->trim_ms > 0 && in->trim_ms <= instance_now(in)) {
         pool_trim(&in->pool);
         in->trim_ms = 0;
@@ -204,7 +232,10 @@ static void on_deadline(uv_timer_t *timer)
 /* Work is done in poll callbacks (then check comes next) and in timers (then prepare does). */
 static void on_prepare(uv_prepare_t *prepare)
 {
-    instance_drain(prepare->data);
+    struct instance *in = prepare->data;
+
+    in->turn_bytes = 0;
+    instance_drain(in);
 }
 
 static void on_check(uv_check_t *check)
@@ -234,6 +265,7 @@ static void free_parts(struct instance *in)
 {
     resolver_free(in->resolver);
     relay_udp_free(in->udp);
+    relay_free(in->relay);
     flow_table_deinit(&in->flows);
     stack_free(in->stack);
     if (in->pool.bytes_max > 0)
@@ -246,18 +278,38 @@ static void free_parts(struct instance *in)
     free(in);
 }
 
+static bool is_off(const struct addr_prefix *net)
+{
+    return net->base.family == ADDR_NONE;
+}
+
+static bool network_fits(const struct addr_prefix *net)
+{
+    return is_off(net) || network_check(net) == 0;
+}
+
 /* What it takes to judge anything. */
 static int make_policy(struct instance *in)
 {
     static const struct policy_config nothing;
-    int err = network_check(&in->config.net4) < 0 ? -EINVAL : host_watch_init(&in->host);
+    const struct instance_config *c = &in->config;
+    bool fits = network_fits(&c->net4) && network_fits(&c->net6) && (c->mtu >= IP6_MTU_MIN || is_off(&c->net6));
+    int err = fits ? host_watch_init(&in->host) : -EINVAL;
 
     if (err < 0)
         return err;
-    in->net4 = network_plan(&in->config.net4);
+    in->nets = networks_plan(&c->net4, &c->net6);
     in->nothing = policy_new(&nothing);
-    in->policy = policy_build(in->given, &in->net4, &in->host.addrs);
+    in->policy = policy_build(in->given, &in->nets, &in->host.addrs);
     return in->nothing && in->policy ? 0 : -ENOMEM;
+}
+
+static int make_relays(struct instance *in)
+{
+    in->resolver = resolver_new(in);
+    in->relay = relay_new(in);
+    in->udp = relay_udp_new();
+    return in->resolver && in->relay && in->udp ? 0 : -ENOMEM; /* free_parts() takes what there is */
 }
 
 int instance_new(uv_loop_t *loop, const struct instance_config *config, struct instance **out_instance)
@@ -294,8 +346,8 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
     };
     if (err == 0)
         err = stack_new(&sc, uv_now(loop), &in->stack);
-    if (err == 0 && (!(in->resolver = resolver_new(in)) || !(in->udp = relay_udp_new(in))))
-        err = -ENOMEM;
+    if (err == 0)
+        err = make_relays(in);
     if (err == 0) /* last: from here on an end takes a turn of the loop */
         err = host_watch_start(&in->host, loop, on_host_change, in);
     if (err < 0) {
@@ -303,6 +355,8 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
         return err;
     }
     (void)start_handles(in);
+    if (!is_off(&config->net6))
+        in->advertise_ms = instance_now(in) + INSTANCE_ADVERTISE_MS;
     *out_instance = in;
     return 0;
 }
@@ -350,7 +404,7 @@ void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx
     in->handles += 3;
     host_watch_close(&in->host, on_host_closed);
     resolver_close(in->resolver);
-    relay_udp_close(in->udp);
+    relay_close(in->relay);
     in->closing = true;
     /* Flows may have handles on their way out: the rest goes when the table is empty. */
     (void)uv_timer_stop(&in->tick_timer);

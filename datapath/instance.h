@@ -31,6 +31,7 @@ enum {
     INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
     INSTANCE_TRIM_MS = 500,
     INSTANCE_LOG_RETRY_MS = 50,
+    INSTANCE_ADVERTISE_MS = 6 * 3600 * 1000, /* guests hear of their IPv6 router again, well before they forget it */
     INSTANCE_REFUSAL_MS = 5000,   /* for a guest to take its alert or 403 and go */
     INSTANCE_LINGER_MS = 300000,  /* for queued data to reach a guest whose server is gone */
 };
@@ -40,7 +41,9 @@ struct instance_limits {
     uint32_t half_open, dials;     /* of each guest */
     uint64_t buffers;              /* bytes */
     uint32_t flow_buffer;          /* bytes */
-    uint32_t dial_timeout_ms, udp_idle_ms;
+    uint32_t udp_flows;            /* of each guest: UDP and ping */
+    uint32_t dial_timeout_ms;
+    uint32_t udp_idle_ms, udp_idle_dns_ms, udp_idle_quic_ms; /* silence that ends a UDP flow, by destination port */
     uint32_t idle_ms, lifetime_ms; /* of a TCP flow without traffic, and of any; 0: none */
     uint32_t keepalive_ms;         /* silence after which the peer is asked; seen dead after twice that; 0: never */
     uint32_t guest_timeout_ms;     /* a guest that answers nothing for so long, with bytes or probes outstanding */
@@ -55,7 +58,7 @@ struct instance_host {
 struct instance_config {
     char name[GUEST_HOSTNAME_MAX + 1];     /* the guest's, for records */
     char hostname[GUEST_HOSTNAME_MAX + 1]; /* told by DHCP */
-    struct addr_prefix net4;               /* the guests' (datapath/network.h); one that network_check() takes */
+    struct addr_prefix net4, net6;         /* the guests': network_check() takes each, or it is off */
     uint16_t mtu;
     uint8_t gateway_mac[FRAME_MAC_BYTES];
     uint8_t search[GUEST_SEARCH_MAX];      /* wire form */
@@ -77,17 +80,19 @@ struct instance_config {
      * May be NULL.
      */
     void (*on_host_addrs)(void *ctx, int err);
+    void (*on_warning)(void *ctx, const char *text); /* something the user should know, said once each; may be NULL */
     void *ctx;                             /* borrowed */
 };
 
 struct link;
 struct resolver;
-struct udp_relay;
+struct relay;
+struct relay_udp;
 
 struct instance {
     uv_loop_t *loop;              /* borrowed */
     struct instance_config config;
-    struct network net4;
+    struct networks nets;
     struct policy *given;         /* one reference: as the caller made it, its groups unfinished */
     struct policy *nothing;       /* one reference: allows nothing; in force while the host's addresses are unknown */
     struct policy *policy;        /* one reference: in force */
@@ -99,17 +104,21 @@ struct instance {
     struct flow_table flows;
     struct record_log log;
     struct resolver *resolver;    /* owned */
-    struct udp_relay *udp;        /* owned */
+    struct relay *relay;          /* owned: datagram sockets */
+    struct relay_udp *udp;        /* owned */
     struct list links;            /* owned */
     unsigned link_count;
     uint32_t next_link_id;
     uint64_t down_queued;         /* bytes handed to TCP and not acknowledged, of all bridges */
-    struct list starved;          /* bridges that stopped reading because the pool was full */
+    uint32_t turn_bytes;          /* read by bridges in this turn */
+    struct list starved;          /* bridges that stopped reading: the pool was full, or the turn's share was used up */
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t deadline_timer, tick_timer;
     uint64_t deadline_armed_ms;   /* 0: not armed */
+    uint64_t advertise_ms;        /* when guests are told of their IPv6 network again; 0: never */
     uint64_t trim_ms;             /* when free buffers go back to the kernel; 0: there are few */
+    bool again;                   /* bridges wait for nothing but the next turn */
     bool tick_armed, closing;
     unsigned handles;             /* of the instance's own, not yet closed */
     void (*on_closed)(void *ctx);
@@ -119,8 +128,8 @@ struct instance {
 void instance_config_init(struct instance_config *config); /* defaults */
 
 /**
- * Return: 0; -EBUSY when this process has an instance already (lwIP is one); -EINVAL when guests cannot live in net4;
- * -E2BIG when the host has more than GROUP_HOST_ADDRS_MAX addresses; -errno.
+ * Return: 0; -EBUSY when this process has an instance already (lwIP is one); -EINVAL when guests cannot live in net4
+ * or net6; -E2BIG when the host has more than GROUP_HOST_ADDRS_MAX addresses; -errno.
  */
 int instance_new(uv_loop_t *loop, const struct instance_config *config, struct instance **out_instance);
 
@@ -151,6 +160,8 @@ const struct counters *instance_counters(const struct instance *in);
 
 /** Whether a TCP flow may still have bytes on the way: one is open, or on its way to being closed in order. */
 bool instance_undelivered(const struct instance *in);
+
+void instance_warn(struct instance *in, const char *text);
 
 /** Wall-clock seconds, for `expires=` and records. */
 int64_t instance_wall_s(void);

@@ -7,6 +7,7 @@
 #include "datapath/flow_events.h"
 #include "datapath/instance.h"
 #include "datapath/link_backend.h"
+#include "datapath/relay_ping.h"
 
 /* Whether a frame of some link is on its way through the stack: lwIP is one a process, and so is this. */
 static bool frame_under_way;
@@ -33,6 +34,7 @@ static struct wire wire_of(struct link *link, const struct link_caps *caps)
         .csum_offload = caps->csum_offload,
         .tso4 = caps->tso4,
         .tso6 = caps->tso6,
+        .uso = caps->uso,
         .windows_max = caps->windows_max,
     };
 }
@@ -41,27 +43,27 @@ static struct wire wire_of(struct link *link, const struct link_caps *caps)
 
 static bool addr_taken(const struct instance *in, const struct addr *a)
 {
-    LIST_FOR_EACH(node, &in->links)
-        if (addr_equal(&LIST_ENTRY(node, struct link, node)->guest->config.guest4, a))
-            return true;
-    return false;
-}
+    LIST_FOR_EACH(node, &in->links) {
+        const struct guest_config *g = &LIST_ENTRY(node, struct link, node)->guest->config;
 
-/* Whether it is one of network_guest()'s. */
-static bool addr_for_guests(const struct network *n, const struct addr *a)
-{
-    return addr_prefix_contains(&n->net, a) && !addr_equal(a, &n->net.base) && !addr_equal(a, &n->gateway) &&
-           !addr_equal(a, &n->alias) && !addr_equal(a, &n->broadcast);
+        if (addr_equal(&g->guest4, a) || addr_equal(&g->guest6, a))
+            return true;
+    }
+    return false;
 }
 
 static int check_addr(const struct instance *in, const struct addr *a, char error[static LINK_ERROR_MAX])
 {
     char text[ADDR_TEXT_MAX], network[ADDR_PREFIX_TEXT_MAX];
 
-    if (!addr_for_guests(&in->net4, a)) {
+    if (in->nets.v4.net.base.family == ADDR_NONE) {
+        (void)snprintf(error, LINK_ERROR_MAX, "ip=%s, but IPv4 is off", addr_format(a, text));
+        return -EINVAL;
+    }
+    if (!network_has(&in->nets.v4, a)) {
         (void)snprintf(error, LINK_ERROR_MAX,
                        "'%s' is not for guests: theirs are between the gateway and the host alias of %s",
-                       addr_format(a, text), addr_prefix_format(&in->net4.net, network));
+                       addr_format(a, text), addr_prefix_format(&in->nets.v4.net, network));
         return -EINVAL;
     }
     if (addr_taken(in, a)) {
@@ -73,33 +75,66 @@ static int check_addr(const struct instance *in, const struct addr *a, char erro
     return 0;
 }
 
-/* The first address that no link has. */
-static int first_free_addr(const struct instance *in, struct addr *out_addr,
-                           char error[static LINK_ERROR_MAX])
+/* The first address that no link has; a network that is off has none. */
+static int first_free_addr(const struct instance *in, const struct network *net, struct addr *out_addr,
+                           unsigned *out_number, char error[static LINK_ERROR_MAX])
 {
     char text[ADDR_PREFIX_TEXT_MAX];
 
+    *out_addr = (struct addr){.family = ADDR_NONE};
+    if (net->net.base.family == ADDR_NONE)
+        return 0;
     /* Each link takes one at most: among one more than there are links, one is free. */
     for (unsigned n = 0; n <= in->link_count; n++) {
-        struct addr a = network_guest(&in->net4, n);
+        struct addr a = network_guest(net, n);
 
         if (a.family == ADDR_NONE)
             break;
         if (!addr_taken(in, &a)) {
             *out_addr = a;
+            *out_number = n;
             return 0;
         }
     }
     (void)snprintf(error, LINK_ERROR_MAX, "no address of %s is free for one more guest",
-                   addr_prefix_format(&in->net4.net, text));
+                   addr_prefix_format(&net->net, text));
     return -EADDRNOTAVAIL;
+}
+
+static int give_addr4(const struct link *link, struct guest_config *g, char error[static LINK_ERROR_MAX])
+{
+    const struct instance *in = link->instance;
+    unsigned number;
+
+    g->net4 = in->nets.v4.net;
+    g->gateway4 = in->nets.v4.gateway;
+    g->alias4 = in->nets.v4.alias;
+    g->guest4 = link->spec.ip;
+    if (g->guest4.family != ADDR_NONE)
+        return check_addr(in, &g->guest4, error);
+    return first_free_addr(in, &in->nets.v4, &g->guest4, &number, error);
+}
+
+static int give_addr6(const struct link *link, struct guest_config *g, char error[static LINK_ERROR_MAX])
+{
+    const struct network *net = &link->instance->nets.v6;
+    unsigned number = 0;
+    int err = first_free_addr(link->instance, net, &g->guest6, &number, error);
+
+    if (err < 0 || g->guest6.family == ADDR_NONE)
+        return err;
+    g->net6 = network_on_link(net, number, &g->slaac);
+    g->gateway6 = net->gateway;
+    g->alias6 = net->alias;
+    (void)addr_parse("fe80::1", &g->router6); /* a constant that parses; each link is a scope of its own */
+    return 0;
 }
 
 static int make_guest(struct link *link, char error[static LINK_ERROR_MAX])
 {
     struct instance *in = link->instance;
     const struct instance_config *c = &in->config;
-    struct guest_config g = {.net4 = c->net4, .mtu = c->mtu, .lease_s = 86400};
+    struct guest_config g = {.mtu = c->mtu, .lease_s = 86400};
     struct wire wire = wire_of(link, &(struct link_caps){0});
     int err;
 
@@ -109,11 +144,9 @@ static int make_guest(struct link *link, char error[static LINK_ERROR_MAX])
     (void)snprintf(g.hostname, sizeof(g.hostname), "%s", c->hostname);
     memcpy(g.guest_mac, link->spec.mac, sizeof(g.guest_mac));
     g.mac_pinned = link->spec.mac_pinned;
-    g.gateway4 = in->net4.gateway;
-    g.alias4 = in->net4.alias;
-    g.guest4 = link->spec.ip;
-    err = g.guest4.family == ADDR_NONE ? first_free_addr(in, &g.guest4, error)
-                                       : check_addr(in, &g.guest4, error);
+    err = give_addr4(link, &g, error);
+    if (err == 0)
+        err = give_addr6(link, &g, error);
     if (err < 0)
         return err;
     link->pins = pins_new();
@@ -145,6 +178,8 @@ int link_open(struct instance *in, const struct link_spec *spec, char error[stat
     link->instance = in;
     link->spec = *spec;
     link->id = ++in->next_link_id;
+    link->ping_refill_ms = instance_now(in);
+    link->ping_tokens = PING_BURST;
     list_init(&link->node);
     err = make_guest(link, error);
     if (err < 0) {
@@ -190,6 +225,8 @@ void link_came_up(struct link *link, const struct link_caps *caps)
 
     guest_reset(link->guest, &wire);
     link->up = true;
+    stack_set_time(link->instance->stack, instance_now(link->instance));
+    guest_advertise(link->guest); /* a guest that was there before goes on at once */
 }
 
 void link_went_down(struct link *link)

@@ -61,6 +61,9 @@ struct link {
     struct pins *pins;          /* owned: what the resolver told this guest */
     uint32_t flows;             /* its live ones */
     uint32_t dials, half_open, peeks; /* and those in these phases */
+    uint32_t relayed;           /* UDP and ping flows */
+    uint64_t ping_refill_ms;    /* of its budget of echoes (relay_ping.c) */
+    uint32_t ping_tokens;
     uint64_t dns_refill_ms;     /* of its budget of questions (resolver.c) */
     uint32_t dns_tokens;
     bool up;                    /* a monitor is there */

@@ -12,7 +12,8 @@
 
 #include "datapath/link.h"
 
-enum { LINK_BATCH = 64 }; /* frames read from a link in one turn of the loop: the others want theirs, too */
+/* Read from a link in one turn of the loop, whichever is met first: the others want theirs, too. */
+enum { LINK_BATCH = 64, LINK_BATCH_BYTES = 1024 * 1024 };
 
 struct link_kind {
     const char *word;    /* what specs begin with */
@@ -59,6 +60,7 @@ struct link_ops {
 struct link_caps {
     bool csum_offload;    /* partial checksums */
     bool tso4, tso6;      /* TCP super-segments */
+    bool uso;             /* UDP datagrams in a row */
     uint32_t windows_max; /* bytes that all connections together may have under way to us; 0: no bound */
 };
 

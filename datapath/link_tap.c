@@ -110,24 +110,24 @@ static void tap_lost(struct tap_link *t)
     link_close(&t->link);
 }
 
-/* Return: whether there may be more frames. */
-static bool read_one(struct tap_link *t)
+/* Return: bytes read; 0: there are no more frames now. */
+static size_t read_one(struct tap_link *t)
 {
     struct instance *in = t->link.instance;
     struct frame_offload offload;
     ssize_t n;
 
     if (!t->landing && !(t->landing = pool_get_wire(&in->pool, LANDING_BYTES)))
-        return false; /* the pool is full; level-triggered polling comes back when flows have freed some */
+        return 0; /* the pool is full; level-triggered polling comes back when flows have freed some */
     n = read(t->tap.fd, t->landing->data, t->landing->cap);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             tap_lost(t); /* EBADFD */
-        return false;
+        return 0;
     }
     if (n < VNET_BYTES) {
         instance_count(in, COUNTER_FRAME_BAD);
-        return true;
+        return 1;
     }
     read_header(t->landing->data, &offload);
     t->landing->start = VNET_BYTES;
@@ -137,7 +137,17 @@ static bool read_one(struct tap_link *t)
         buf_unref(t->landing);
         t->landing = NULL;
     }
-    return t->tap.fd >= 0;
+    return t->tap.fd >= 0 ? (size_t)n : 0;
+}
+
+static void read_batch(struct tap_link *t)
+{
+    size_t bytes = 0, n = 1;
+
+    for (int i = 0; i < LINK_BATCH && bytes < LINK_BATCH_BYTES && n > 0; i++) {
+        n = read_one(t);
+        bytes += n;
+    }
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -154,8 +164,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         link_writable(&t->link);
     }
     if (events & UV_READABLE)
-        for (int i = 0; i < LINK_BATCH && read_one(t); i++)
-            ;
+        read_batch(t);
 }
 
 static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
@@ -184,6 +193,7 @@ static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
         .csum_offload = t->tap.tso4,
         .tso4 = t->tap.tso4,
         .tso6 = t->tap.tso6,
+        .uso = t->tap.uso,
         .windows_max = t->tap.ring_set ? 0 : TAP_SHORT_RING_FRAMES * (uint32_t)(mtu - TAP_HEADERS),
     };
     link_came_up(link, &caps);

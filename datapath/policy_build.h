@@ -1,6 +1,6 @@
 /*
- * The policy in force, from the one that was given and what only the instance knows: the guests' network and the host's
- * addresses.
+ * The policy in force, from the one that was given and what only the instance knows: the guests' networks and the
+ * host's addresses.
  */
 #ifndef WEIR_DATAPATH_POLICY_BUILD_H
 #define WEIR_DATAPATH_POLICY_BUILD_H
@@ -16,6 +16,6 @@
  *
  * Return: one reference, the caller's; NULL out of memory.
  */
-struct policy *policy_build(struct policy *given, const struct network *net4, const struct host_addrs *host);
+struct policy *policy_build(struct policy *given, const struct networks *nets, const struct host_addrs *host);
 
 #endif

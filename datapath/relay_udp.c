@@ -3,354 +3,110 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/check.h"
-#include "base/sockaddr.h"
-#include "base/table.h"
-#include "datapath/flow_end.h"
-#include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/resolver.h"
-#include "datapath/verdicts.h"
 
-enum {
-    RELAY_BATCH = 64,              /* datagrams taken from one socket a turn */
-    RELAY_DATAGRAM_MAX = 65535,
-    RELAY_SOCKET_BUFFER = 1 << 20, /* asked for; a host that gives less only drops earlier */
+enum { GATHERED_MAX = 65507 }; /* RFC 768 over RFC 791: more fits no datagram, and no row of them */
+
+/* Datagrams of one flow and size in a row, not yet sent; the last one may be shorter and then ends the row. */
+struct relay_udp {
+    struct flow *flow; /* NULL: none */
+    uint16_t segment;
+    bool df;
+    unsigned count;
+    size_t len;
+    uint8_t bytes[GATHERED_MAX];
 };
 
-/* Hashed as bytes. */
-struct endpoint_key {
-    uint32_t link_id;
-    uint16_t guest_port, zero;
-    struct addr guest;
-};
-
-struct udp_endpoint {
-    struct endpoint_key key;
-    struct udp_relay *relay; /* borrowed */
-    uint32_t index;          /* in relay->endpoints */
-    int fd;                  /* owned */
-    uv_poll_t poll;
-    struct list flows;       /* by udp_flow.endpoint_node */
-    bool closing;
-};
-
-struct udp_relay {
-    struct instance *instance;       /* borrowed */
-    struct udp_endpoint **endpoints; /* owned: mapped, `slots` of them, each owned */
-    uint32_t slots, fresh;
-    uint32_t *free_slots;            /* owned: mapped, a stack */
-    uint32_t free_count;
-    struct table index;
-    unsigned handles;                /* poll handles not yet closed */
-    bool closing;
-    uint8_t datagram[RELAY_DATAGRAM_MAX + 1];
-};
-
-static const void *key_of(const void *ctx, uint32_t index)
+struct relay_udp *relay_udp_new(void)
 {
-    const struct udp_relay *relay = ctx;
-
-    return &relay->endpoints[index]->key;
+    return calloc(1, sizeof(struct relay_udp));
 }
 
-static void *map_array(uint32_t count, size_t size)
+void relay_udp_free(struct relay_udp *udp)
 {
-    void *p = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
-struct udp_relay *relay_udp_new(struct instance *in)
-{
-    struct udp_relay *relay = calloc(1, sizeof(*relay));
-
-    if (!relay)
-        return NULL;
-    relay->instance = in;
-    relay->slots = in->config.limits.flows;
-    relay->endpoints = map_array(relay->slots, sizeof(struct udp_endpoint *));
-    relay->free_slots = map_array(relay->slots, sizeof(*relay->free_slots));
-    if (!relay->endpoints || !relay->free_slots ||
-        table_init(&relay->index, relay->slots, sizeof(struct endpoint_key), key_of, relay) < 0) {
-        relay_udp_free(relay);
-        return NULL;
-    }
-    return relay;
-}
-
-void relay_udp_free(struct udp_relay *relay)
-{
-    if (!relay)
-        return;
-    CHECK(relay->handles == 0);
-    table_deinit(&relay->index);
-    if (relay->endpoints)
-        (void)munmap(relay->endpoints, relay->slots * sizeof(struct udp_endpoint *));
-    if (relay->free_slots)
-        (void)munmap(relay->free_slots, relay->slots * sizeof(*relay->free_slots));
-    free(relay);
-}
-
-static void maybe_gone(struct udp_relay *relay)
-{
-    if (relay->closing && relay->handles == 0)
-        instance_child_closed(relay->instance);
-}
-
-void relay_udp_close(struct udp_relay *relay)
-{
-    relay->closing = true; /* the flows, and with them the endpoints, ended with their links */
-    maybe_gone(relay);
-}
-
-/* ---- addresses ---- */
-
-/* What the alias is dialled as: no other loopback address may answer for it. */
-static bool is_loopback(const struct addr *a)
-{
-    return a->family == ADDR_V4 && addr_to_v4(a) == 0x7f000001;
-}
-
-/* The host alias stands for the host's loopback, both ways; every other address for itself. */
-static struct addr host_addr(const struct flow *flow)
-{
-    struct addr a = flow->key.dst;
-
-    if (guest_is_alias(flow->link->guest, &a))
-        (void)addr_parse("127.0.0.1", &a); /* a constant that parses */
-    return a;
-}
-
-/* ---- endpoints ---- */
-
-static void on_poll(uv_poll_t *poll, int status, int events);
-
-static void on_poll_closed(uv_handle_t *handle)
-{
-    struct udp_endpoint *ep = handle->data;
-    struct udp_relay *relay = ep->relay;
-
-    free(ep);
-    relay->handles--;
-    maybe_gone(relay);
-}
-
-static int open_socket(const struct addr *guest)
-{
-    int af = guest->family == ADDR_V4 ? AF_INET : AF_INET6, bytes = RELAY_SOCKET_BUFFER;
-    int fd = socket(af, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
-    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
-    return fd;
-}
-
-/* Return: NULL with errno when the host has no socket for it. */
-static struct udp_endpoint *endpoint_open(struct udp_relay *relay, const struct endpoint_key *key)
-{
-    struct udp_endpoint *ep = calloc(1, sizeof(*ep));
-    bool reuse = relay->free_count > 0;
-
-    if (!ep)
-        return NULL;
-    if (!reuse && relay->fresh == relay->slots) {
-        free(ep);
-        return NULL;
-    }
-    ep->fd = open_socket(&key->guest);
-    if (ep->fd < 0 || uv_poll_init(relay->instance->loop, &ep->poll, ep->fd) < 0) {
-        if (ep->fd >= 0)
-            (void)close(ep->fd);
-        free(ep);
-        return NULL;
-    }
-    ep->poll.data = ep;
-    relay->handles++;
-    ep->relay = relay;
-    ep->key = *key;
-    list_init(&ep->flows);
-    ep->index = reuse ? relay->free_slots[--relay->free_count] : relay->fresh++;
-    relay->endpoints[ep->index] = ep;
-    table_add(&relay->index, ep->index);
-    (void)uv_poll_start(&ep->poll, UV_READABLE, on_poll);
-    return ep;
-}
-
-static void endpoint_close(struct udp_endpoint *ep)
-{
-    struct udp_relay *relay = ep->relay;
-
-    if (ep->closing)
-        return;
-    ep->closing = true;
-    table_remove(&relay->index, ep->index);
-    relay->endpoints[ep->index] = NULL;
-    relay->free_slots[relay->free_count++] = ep->index;
-    uv_close((uv_handle_t *)&ep->poll, on_poll_closed);
-    (void)close(ep->fd); /* uv_close() stopped the watcher */
-    ep->fd = -1;
-}
-
-static struct udp_endpoint *endpoint_of(struct udp_relay *relay, const struct flow_key *key)
-{
-    struct endpoint_key ek;
-    uint32_t index;
-
-    memset(&ek, 0, sizeof(ek));
-    ek.link_id = key->link_id;
-    ek.guest_port = key->guest_port;
-    ek.guest = key->guest;
-    index = table_find(&relay->index, &ek);
-    return index == TABLE_NONE ? endpoint_open(relay, &ek) : relay->endpoints[index];
-}
-
-void relay_udp_detach(struct flow *flow)
-{
-    struct udp_endpoint *ep = flow->as.udp.endpoint;
-
-    if (!ep)
-        return;
-    flow->as.udp.endpoint = NULL;
-    list_unlink(&flow->as.udp.endpoint_node);
-    if (list_empty(&ep->flows))
-        endpoint_close(ep);
-}
-
-/* ---- down ---- */
-
-static void reply(struct udp_endpoint *ep, const struct sockaddr_storage *from, const uint8_t *bytes, size_t len)
-{
-    struct instance *in = ep->relay->instance;
-    struct flow *any = LIST_ENTRY(ep->flows.next, struct flow, as.udp.endpoint_node), *flow;
-    struct flow_key key = any->key; /* the guest's half is every flow's here */
-
-    if (!sockaddr_to(from, &key.dst, &key.port))
-        return;
-    flow = flow_find(&in->flows, &key);
-    if (!flow && is_loopback(&key.dst)) {
-        key.dst = guest_alias(any->link->guest, key.dst.family);
-        flow = flow_find(&in->flows, &key);
-    }
-    if (!flow || flow->kind != FLOW_UDP || flow->as.udp.endpoint != ep) {
-        instance_count(in, COUNTER_UDP_NOT_CONTACTED);
-        return;
-    }
-    if (stack_send_datagram(in->stack, flow->link->guest, &key.dst, key.port, &key.guest, key.guest_port, bytes,
-                            len) < 0)
-        return; /* counted there */
-    flow->down_bytes += len;
-    flow->active_ms = instance_now(in);
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct udp_endpoint *ep = poll->data;
-    struct udp_relay *relay = ep->relay;
-
-    (void)events;
-    if (status < 0) { /* a pending socket error: read it away and go on */
-        int err;
-        socklen_t len = sizeof(err);
-
-        (void)getsockopt(ep->fd, SOL_SOCKET, SO_ERROR, &err, &len);
-        (void)uv_poll_start(&ep->poll, UV_READABLE, on_poll);
-        return;
-    }
-    stack_set_time(relay->instance->stack, instance_now(relay->instance));
-    for (int i = 0; i < RELAY_BATCH && !ep->closing; i++) {
-        struct sockaddr_storage from;
-        socklen_t from_len = sizeof(from);
-        ssize_t n = recvfrom(ep->fd, relay->datagram, sizeof(relay->datagram), MSG_DONTWAIT,
-                             (struct sockaddr *)&from, &from_len);
-
-        if (n >= 0)
-            reply(ep, &from, relay->datagram, (size_t)n);
-        else if (errno != EINTR)
-            return; /* empty, or a pending error, which reading has cleared */
-    }
+    free(udp);
 }
 
 /* ---- up ---- */
 
-static void send_up(struct flow *flow, const struct frame *f)
+static void send_one(struct flow *flow, bool df, const uint8_t *bytes, size_t len)
 {
-    struct instance *in = flow->instance;
-    struct addr to = host_addr(flow);
-    struct sockaddr_storage sa;
-    socklen_t sa_len = sockaddr_from(&to, flow->key.port, &sa);
+    if (relay_send(flow, df, bytes, len, 0) < 0)
+        instance_count(flow->instance, COUNTER_UDP_HOST_DROP);
+    else
+        flow->up_bytes += len;
+}
 
-    if (sendto(flow->as.udp.endpoint->fd, f->payload, f->payload_bytes, MSG_DONTWAIT | MSG_NOSIGNAL,
-               (struct sockaddr *)&sa, sa_len) < 0) {
-        instance_count(in, COUNTER_UDP_HOST_DROP);
-        if (errno == ENETUNREACH || errno == EHOSTUNREACH)
-            guest_send_unreachable(flow->link->guest, f->ip, f->ip_bytes, UNREACHABLE_HOST, 0);
+/* One by one where the host does not take a row: each has its own error then. */
+static void send_row(struct flow *flow, bool df, const uint8_t *bytes, size_t len, uint16_t segment)
+{
+    if (len <= segment) {
+        send_one(flow, df, bytes, len); /* a single one, which may be empty */
         return;
     }
-    flow->up_bytes += f->payload_bytes;
-    flow->active_ms = instance_now(in);
+    if (relay_send(flow, df, bytes, len, segment) == 0) {
+        flow->up_bytes += len;
+        return;
+    }
+    for (size_t at = 0; at < len; at += segment)
+        send_one(flow, df, bytes + at, len - at < segment ? len - at : segment);
 }
 
-static void refuse(struct link *link, const struct flow_key *key, const struct frame *f, const struct verdict *v)
+void relay_udp_flush(struct instance *in)
 {
-    struct instance *in = link->instance;
+    struct relay_udp *udp = in->udp;
+    struct flow *flow = udp->flow;
 
-    flow_record_deny(in, link, key, v, "open", 0);
-    guest_send_unreachable(link->guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
+    udp->flow = NULL;
+    if (flow)
+        send_row(flow, udp->df, udp->bytes, udp->len, udp->segment);
 }
 
-static void refuse_for_limit(struct link *link, const struct flow_key *key, const struct frame *f, enum counter counter)
+void relay_udp_forget(struct flow *flow)
 {
-    struct verdict v = verdict_deny(REASON_LIMIT_FLOWS);
-
-    instance_count(link->instance, counter);
-    refuse(link, key, f, &v);
+    if (flow->instance->udp->flow == flow)
+        relay_udp_flush(flow->instance);
 }
 
-static struct flow *open_flow(struct link *link, const struct flow_key *key, const struct frame *f)
+static bool continues(const struct relay_udp *udp, const struct flow *flow, const struct frame *f)
 {
-    struct instance *in = link->instance;
-    struct udp_endpoint *ep;
-    struct verdict v;
-    enum group group;
-    struct flow *flow;
+    return udp->flow == flow && udp->df == f->dont_fragment && f->payload_bytes <= udp->segment &&
+           udp->len + f->payload_bytes <= GATHERED_MAX;
+}
 
-    verdict_open(link, key, &v, &group);
-    if (v.action != VERDICT_ALLOW || group == GROUP_GUEST) {
-        if (v.action == VERDICT_ALLOW) /* no guest is reached through the host */
-            v = verdict_deny(REASON_FLOOR_GUEST);
-        refuse(link, key, f, &v);
-        return NULL;
+static void gather(struct flow *flow, const struct frame *f)
+{
+    struct instance *in = flow->instance;
+    struct relay_udp *udp = in->udp;
+
+    if (udp->flow && !continues(udp, flow, f))
+        relay_udp_flush(in);
+    if (!udp->flow) {
+        udp->flow = flow;
+        udp->segment = (uint16_t)f->payload_bytes;
+        udp->df = f->dont_fragment;
+        udp->count = 0;
+        udp->len = 0;
     }
-    flow = link_may_open(link) ? flow_claim(&in->flows, key, instance_now(in)) : NULL;
-    if (!flow) {
-        refuse_for_limit(link, key, f, COUNTER_LIMIT_FLOWS);
-        return NULL;
-    }
-    flow_belongs(flow, link);
-    flow->kind = FLOW_UDP;
-    flow->group = group;
-    list_init(&flow->as.udp.endpoint_node);
-    ep = endpoint_of(in->udp, key);
-    if (!ep) {
-        flow->recorded = true; /* as a denial */
-        flow_kill(flow, FLOW_CLOSE_LIMIT, REASON_LIMIT_FLOWS);
-        refuse_for_limit(link, key, f, COUNTER_HOST_FD);
-        return NULL;
-    }
-    instance_count(in, COUNTER_FLOWS_OPENED);
-    flow->as.udp.endpoint = ep;
-    list_append(&ep->flows, &flow->as.udp.endpoint_node);
-    verdict_keep(flow, &v, "dns");
-    flow_move(flow, FLOW_OPEN);
-    flow_arm_idle(flow);
-    return flow;
+    memcpy(udp->bytes + udp->len, f->payload, f->payload_bytes);
+    udp->len += f->payload_bytes;
+    udp->count++;
+    if (f->payload_bytes < udp->segment || udp->segment == 0 || udp->count == HOST_DGRAM_SEGMENTS_MAX)
+        relay_udp_flush(in);
+}
+
+/* Datagrams that the guest's kernel left in a row: at most as many at once as the host's takes. */
+static void send_super(struct flow *flow, const struct frame *f)
+{
+    size_t step = (size_t)f->segment * HOST_DGRAM_SEGMENTS_MAX;
+
+    relay_udp_flush(flow->instance);
+    for (size_t at = 0; at < f->payload_bytes; at += step)
+        send_row(flow, f->dont_fragment, f->payload + at, f->payload_bytes - at < step ? f->payload_bytes - at : step,
+                 f->segment);
 }
 
 void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
@@ -366,7 +122,47 @@ void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
     }
     flow = flow_find(&in->flows, &key);
     if (!flow)
-        flow = open_flow(link, &key, f);
-    if (flow)
-        send_up(flow, f);
+        flow = relay_open(link, &key, f, FLOW_UDP);
+    if (!flow)
+        return;
+    flow->active_ms = instance_now(in);
+    if (f->segment > 0)
+        send_super(flow, f);
+    else if (f->payload_bytes <= GATHERED_MAX)
+        gather(flow, f);
+    else
+        send_one(flow, f->dont_fragment, f->payload, f->payload_bytes); /* IPv6 can carry 20 bytes more */
+}
+
+/* ---- down ---- */
+
+void relay_udp_reply(struct flow *flow, const struct host_dgram_in *in)
+{
+    struct datagram d = {
+        .src = flow->key.dst,
+        .dst = flow->key.guest,
+        .src_port = flow->key.port,
+        .dst_port = flow->key.guest_port,
+        .segment = in->segment,
+        .bytes = in->bytes,
+        .len = in->len,
+    };
+
+    flow->active_ms = instance_now(flow->instance);
+    if (stack_send_datagram(flow->instance->stack, flow->link->guest, &d) == 0) /* else counted there */
+        flow->down_bytes += in->len;
+}
+
+void relay_udp_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len)
+{
+    struct datagram d = {
+        .src = flow->key.guest,
+        .dst = flow->key.dst,
+        .src_port = flow->key.guest_port,
+        .dst_port = flow->key.port,
+        .bytes = bytes,
+        .len = len,
+    };
+
+    stack_send_datagram_error(flow->link->guest, &d, what, mtu);
 }

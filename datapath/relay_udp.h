@@ -1,25 +1,28 @@
 /*
- * UDP: one unconnected host socket per guest endpoint (RFC 4787: endpoint-independent mapping), one flow per
- * destination of it. Replies pass only from an address and port the guest was allowed to write to from that endpoint.
+ * UDP between a guest and its peers, over datapath/relay.h.
+ *
+ * Datagrams of one flow that come in a row are sent to the host by one system call: they are gathered until the turn
+ * ends, the flow changes, or one is of another size.
  */
 #ifndef WEIR_DATAPATH_RELAY_UDP_H
 #define WEIR_DATAPATH_RELAY_UDP_H
 
-#include "datapath/flow.h"
-#include "stack/guest.h"
+#include "datapath/relay.h"
 
-struct udp_relay;
+struct relay_udp;
 
-struct udp_relay *relay_udp_new(struct instance *in); /* NULL: out of memory */
-void relay_udp_free(struct udp_relay *relay);         /* NULL is fine; after its instance_child_closed() */
-
-/** Close what is left; instance_child_closed() once the last handle is closed. */
-void relay_udp_close(struct udp_relay *relay);
+struct relay_udp *relay_udp_new(void);      /* NULL: out of memory */
+void relay_udp_free(struct relay_udp *udp); /* NULL is fine */
 
 /** Event of the stack; @ctx is the instance. */
 void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f);
 
-/** A flow ends: its endpoint's socket goes with the last one. */
-void relay_udp_detach(struct flow *flow);
+/** End of a turn: send what was gathered. */
+void relay_udp_flush(struct instance *in);
+
+/* For datapath/relay.c. */
+void relay_udp_reply(struct flow *flow, const struct host_dgram_in *dgram);
+void relay_udp_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len);
+void relay_udp_forget(struct flow *flow); /* what was gathered of it is sent */
 
 #endif

@@ -68,6 +68,20 @@ bool resolver_takes(const struct link *link, enum rule_proto proto, const struct
 
 /* ---- answers ---- */
 
+static void send_datagram(struct resolver *r, const struct question *q, const uint8_t *bytes, size_t len)
+{
+    struct datagram d = {
+        .src = q->key.dst,
+        .dst = q->key.guest,
+        .src_port = RESOLVER_PORT,
+        .dst_port = q->key.guest_port,
+        .bytes = bytes,
+        .len = len,
+    };
+
+    (void)stack_send_datagram(r->instance->stack, q->link->guest, &d); /* counted there */
+}
+
 static void send_answer(struct resolver *r, const struct question *q, const struct dns_reply *reply)
 {
     uint8_t out[REPLY_BYTES_MAX];
@@ -79,8 +93,7 @@ static void send_answer(struct resolver *r, const struct question *q, const stru
     if (q->session)
         dns_session_reply(q->session, out, (size_t)len);
     else if (len > 0)
-        (void)stack_send_datagram(r->instance->stack, q->link->guest, &q->key.dst, RESOLVER_PORT, &q->key.guest,
-                                  q->key.guest_port, out, (size_t)len); /* counted there */
+        send_datagram(r, q, out, (size_t)len);
 }
 
 static void answer_rcode(struct resolver *r, const struct question *q, int rcode, int ede)
@@ -311,6 +324,16 @@ static void answer_ptr(struct resolver *r, const struct question *q)
     send_answer(r, q, &reply);
 }
 
+/* Append those that exist and for which there is room. Return: how many there are now. */
+static size_t add_addrs(struct addr v4, struct addr v6, struct addr out_addrs[static DNS_ADDRS_MAX], size_t n)
+{
+    if (v4.family != ADDR_NONE && n < DNS_ADDRS_MAX)
+        out_addrs[n++] = v4;
+    if (v6.family != ADDR_NONE && n < DNS_ADDRS_MAX)
+        out_addrs[n++] = v6;
+    return n;
+}
+
 /* Names weir itself knows. Return: whether @name is one; @out_count 0: it has no address now. */
 static bool own_addrs(const struct question *q, struct addr out_addrs[static DNS_ADDRS_MAX], size_t *out_count)
 {
@@ -330,11 +353,11 @@ static bool own_addrs(const struct question *q, struct addr out_addrs[static DNS
         if (strcmp(c->aliases[i], name) != 0)
             continue;
         known = true;
-        if (guest->alias_open && n < DNS_ADDRS_MAX)
-            out_addrs[n++] = guest_alias(guest, ADDR_V4);
+        if (guest->alias_open)
+            n = add_addrs(guest_alias(guest, ADDR_V4), guest_alias(guest, ADDR_V6), out_addrs, n);
     }
     if (strcmp(name, gateway_name) == 0)
-        out_addrs[n++] = guest_gateway(guest, ADDR_V4);
+        n = add_addrs(guest_gateway(guest, ADDR_V4), guest_gateway(guest, ADDR_V6), out_addrs, n);
     *out_count = n;
     return known;
 }
@@ -343,7 +366,7 @@ _Static_assert((int)INSTANCE_HOSTS_MAX < (int)DNS_ADDRS_MAX + 1, "every static a
 
 static bool answer_own(struct resolver *r, const struct question *q)
 {
-    struct addr addrs[DNS_ADDRS_MAX + 2];
+    struct addr addrs[DNS_ADDRS_MAX];
     size_t count;
 
     if (!own_addrs(q, addrs, &count))

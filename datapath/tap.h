@@ -17,6 +17,7 @@ enum {
 struct tap_device {
     int fd;          /* -1: none */
     bool tso4, tso6; /* offloads the kernel agreed to */
+    bool uso;        /* and UDP segmentation (Linux 6.2) */
     bool ring_set;   /* its transmit queue could be lengthened */
 };
 

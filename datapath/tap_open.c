@@ -20,7 +20,11 @@
 
 #include "base/fdpass.h"
 
-enum { VNET_HEADER_BYTES = 12, TAP_RING_FRAMES = 8192 };
+enum {
+    VNET_HEADER_BYTES = 12,
+    TAP_RING_FRAMES = 8192,
+    OFFLOAD_USO = 0x20 | 0x40, /* TUN_F_USO4, TUN_F_USO6: newer than some kernels' headers, and agreed to together */
+};
 
 static int fail(char error[static TAP_ERROR_MAX], const char *what, const char *device, const char *hint)
 {
@@ -90,7 +94,8 @@ static void agree_offloads(struct tap_device *tap)
 {
     unsigned both = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
-    tap->tso4 = tap->tso6 = ioctl(tap->fd, TUNSETOFFLOAD, both) == 0;
+    tap->uso = ioctl(tap->fd, TUNSETOFFLOAD, both | OFFLOAD_USO) == 0;
+    tap->tso4 = tap->tso6 = tap->uso || ioctl(tap->fd, TUNSETOFFLOAD, both) == 0;
     if (!tap->tso4)
         (void)ioctl(tap->fd, TUNSETOFFLOAD, 0); /* without: ordinary frames, whole checksums */
 }

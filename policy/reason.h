@@ -44,6 +44,7 @@
     X(LIMIT_PEEK, "limit.peek")                                                                    \
     X(LIMIT_DIALS, "limit.dials")                                                                  \
     X(LIMIT_DNS, "limit.dns")                                                                      \
+    X(LIMIT_RATE, "limit.rate")                                                                    \
     X(POLICY_REVOKED, "policy.revoked")                                                            \
     X(DIAL_REFUSED, "dial.refused")                                                                \
     X(DIAL_UNREACHABLE, "dial.unreachable")                                                        \

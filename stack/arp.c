@@ -67,7 +67,7 @@ int arp_answer(const struct guest *guest, const struct frame *f, uint8_t out[sta
     if (!read_packet(f, &arp) || memcmp(arp.sender_mac, f->src_mac, FRAME_MAC_BYTES) != 0)
         return -EBADMSG;
     /* A probe (RFC 5227 section 2.1) has no sender yet; it is answered, so that the conflict is seen. */
-    if (!guest_owns(guest, &arp.sender) && !addr_equal(&arp.sender, &unspecified))
+    if (!guest_owns4(guest, &arp.sender) && !addr_equal(&arp.sender, &unspecified))
         return -EPERM;
     if (arp.op != OP_REQUEST || !answers_for(guest, &arp.target))
         return 0;

@@ -122,7 +122,7 @@ static bool source_allowed(struct guest *guest, const struct frame *f)
 {
     static const struct addr unspecified = {.family = ADDR_V4};
 
-    if (guest_owns(guest, &f->src))
+    if (guest_owns4(guest, &f->src))
         return true;
     return addr_equal(&f->src, &unspecified) && f->proto == FRAME_PROTO_UDP && !f->fragment;
 }
@@ -150,7 +150,7 @@ static void datagram_input(struct guest *guest, struct frame *f, struct buf *buf
         return;
     if (is_dhcp(guest, f))
         dhcp_input(guest, f);
-    else if (!guest_owns(guest, &f->src))
+    else if (!guest_owns4(guest, &f->src))
         guest_count(guest, COUNTER_SPOOF_SRC);
     else if (is_group_address(guest, &f->dst))
         guest_count(guest, COUNTER_MULTICAST);
@@ -164,8 +164,7 @@ void edge4_input(struct guest *guest, struct frame *f, struct buf *buf,
                  const struct frame_offload *offload)
 {
     static const struct frame_offload reassembled = {0};
-    struct buf *whole = NULL;
-    int r;
+    struct buf *whole;
 
     if (guest->config.net4.base.family != ADDR_V4 || !source_allowed(guest, f)) {
         guest_count(guest, COUNTER_SPOOF_SRC);
@@ -176,12 +175,8 @@ void edge4_input(struct guest *guest, struct frame *f, struct buf *buf,
         datagram_input(guest, f, buf, offload);
         return;
     }
-    r = frag_add(&guest->frags, guest->stack->pool, f, guest->stack->now_ms, &whole);
-    for (; guest->frags.expired > 0; guest->frags.expired--)
-        guest_count(guest, COUNTER_IP_FRAG);
-    if (r < 0)
-        guest_count(guest, COUNTER_IP_FRAG);
-    if (r > 0)
+    whole = guest_reassemble(guest, f);
+    if (whole)
         datagram_input(guest, f, whole, &reassembled);
     buf_unref(whole);
 }

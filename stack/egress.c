@@ -1,24 +1,21 @@
 /*
  * From lwIP to the wire: netif->output of every guest.
  *
- * Adds the Ethernet header, writes the MSS option of a SYN, finishes checksums or leaves them to the wire,
- * marks super-segments for segmentation, and fragments UDP above the guest's MTU. Nothing is queued here: a wire
- * that is full makes lwIP keep the segment.
+ * Adds the Ethernet header, writes the MSS option of a SYN, finishes checksums or leaves them to the wire, and marks
+ * super-segments for segmentation. Nothing is queued here: a wire that is full makes lwIP keep the segment. Only TCP
+ * comes this way.
  */
 #include "stack/stack_private.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "stack/ip4.h"
-
-enum { MSS_OPTION_AT = 20, TCP_CSUM_AT = 16, UDP_CSUM_AT = 6 };
+enum { MSS_OPTION_AT = 20, TCP_CSUM_AT = 16 };
 
 /* One packet of lwIP's, seen as bytes. */
 struct packet {
     struct pbuf *p;
     struct addr src, dst;
-    uint8_t proto;
     uint16_t ip_bytes;  /* header */
     uint8_t *l4;
     uint32_t l4_bytes;
@@ -53,22 +50,18 @@ static void put_sum(uint8_t *at, uint16_t sum)
 /* The checksum field: the pseudo-header's sum where the wire finishes it, the whole one where not. */
 static void finish_checksum(struct packet *pk, bool offload, struct frame_offload *out_offload)
 {
-    uint8_t *field = pk->l4 + (pk->proto == IP_PROTO_TCP ? TCP_CSUM_AT : UDP_CSUM_AT);
-    uint32_t sum = frame_sum_pseudo(&pk->src, &pk->dst, pk->proto, pk->l4_bytes);
-    uint16_t folded;
+    uint8_t *field = pk->l4 + TCP_CSUM_AT;
+    uint32_t sum = frame_sum_pseudo(&pk->src, &pk->dst, IP_PROTO_TCP, pk->l4_bytes);
 
     put_sum(field, 0);
     if (offload) {
         put_sum(field, (uint16_t)~frame_sum_fold(sum));
         out_offload->needs_csum = true;
         out_offload->csum_start = (uint16_t)(FRAME_ETH_BYTES + pk->ip_bytes);
-        out_offload->csum_offset = (uint16_t)(field - pk->l4);
+        out_offload->csum_offset = TCP_CSUM_AT;
         return;
     }
-    folded = frame_sum_fold(sum_chain(pk->p, pk->ip_bytes, sum));
-    if (folded == 0 && pk->proto == IP_PROTO_UDP)
-        folded = 0xffff; /* RFC 768: zero means none */
-    put_sum(field, folded);
+    put_sum(field, frame_sum_fold(sum_chain(pk->p, pk->ip_bytes, sum)));
 }
 
 static void write_mss(struct guest *guest, struct packet *pk)
@@ -132,42 +125,6 @@ static err_t send_tcp(struct guest *guest, struct packet *pk, uint16_t ethertype
     return send_chain(guest, pk->p, ethertype, &offload, payload > 0);
 }
 
-static err_t fragment4(struct guest *guest, struct packet *pk)
-{
-    uint16_t step = (uint16_t)((guest->config.mtu - IP4_HEADER_BYTES) & ~7);
-    struct buf *buf = pool_get_wire(guest->stack->pool, guest->config.mtu);
-    struct ip4_header header;
-
-    if (!buf)
-        return ERR_MEM; /* the pool counts it */
-    ip4_read(pk->p->payload, &header);
-    header.id = ++guest->ip_id;
-    for (uint32_t at = 0; at < pk->l4_bytes; at += step) {
-        uint32_t n = LWIP_MIN(step, pk->l4_bytes - at);
-        struct iovec iov = {.iov_base = buf->data, .iov_len = IP4_HEADER_BYTES + n};
-        struct wire_frame frame = {.iov = &iov, .iovcnt = 1};
-
-        header.total_bytes = (uint16_t)(IP4_HEADER_BYTES + n);
-        header.fragment = (uint16_t)(at / 8 | (at + n < pk->l4_bytes ? IP4_MF : 0));
-        ip4_write(&header, buf->data);
-        (void)pbuf_copy_partial(pk->p, buf->data + IP4_HEADER_BYTES, (u16_t)n, (u16_t)(IP4_HEADER_BYTES + at));
-        (void)guest_send(guest, FRAME_ETHERTYPE_IPV4, &frame); /* counted there */
-    }
-    buf_unref(buf);
-    return ERR_OK;
-}
-
-static err_t send_udp(struct guest *guest, struct packet *pk, uint16_t ethertype)
-{
-    struct frame_offload offload = {0};
-    bool fits = pk->p->tot_len <= guest->config.mtu;
-
-    finish_checksum(pk, guest->wire.csum_offload && fits, &offload);
-    if (!fits)
-        return fragment4(guest, pk);
-    return send_chain(guest, pk->p, ethertype, &offload, false);
-}
-
 static err_t output4(struct netif *netif, struct pbuf *p, const ip4_addr_t *next_hop)
 {
     const uint8_t *ip = p->payload;
@@ -175,25 +132,40 @@ static err_t output4(struct netif *netif, struct pbuf *p, const ip4_addr_t *next
         .p = p,
         .src = addr_from_v4(ip + 12),
         .dst = addr_from_v4(ip + 16),
-        .proto = ip[9],
         .ip_bytes = IP_HLEN,
         .l4 = (uint8_t *)p->payload + IP_HLEN,
         .l4_bytes = (uint32_t)p->tot_len - IP_HLEN,
     };
 
     (void)next_hop;
-    CHECK(p->len >= IP_HLEN + (pk.proto == IP_PROTO_TCP ? TCP_HLEN : UDP_HLEN));
-    if (pk.proto == IP_PROTO_TCP)
-        return send_tcp(netif->state, &pk, FRAME_ETHERTYPE_IPV4);
-    return send_udp(netif->state, &pk, FRAME_ETHERTYPE_IPV4);
+    CHECK(p->len >= IP_HLEN + TCP_HLEN && ip[9] == IP_PROTO_TCP);
+    return send_tcp(netif->state, &pk, FRAME_ETHERTYPE_IPV4);
+}
+
+static err_t output6(struct netif *netif, struct pbuf *p, const ip6_addr_t *next_hop)
+{
+    const uint8_t *ip = p->payload;
+    struct packet pk = {
+        .p = p,
+        .src = addr_from_v6(ip + 8),
+        .dst = addr_from_v6(ip + 24),
+        .ip_bytes = IP6_HLEN,
+        .l4 = (uint8_t *)p->payload + IP6_HLEN,
+        .l4_bytes = (uint32_t)p->tot_len - IP6_HLEN,
+    };
+
+    (void)next_hop;
+    CHECK(p->len >= IP6_HLEN + TCP_HLEN && ip[6] == IP_PROTO_TCP);
+    return send_tcp(netif->state, &pk, FRAME_ETHERTYPE_IPV6);
 }
 
 err_t egress_netif_init(struct netif *netif)
 {
     netif->name[0] = 'g';
     netif->name[1] = 'u';
-    netif->mtu = 65535; /* lwIP may build super-segments and whole datagrams: this file knows the guest's MTU */
+    netif->mtu = 65535; /* lwIP may build super-segments: this file knows the guest's MTU */
     netif->output = output4;
+    netif->output_ip6 = output6;
     netif->flags |= NETIF_FLAG_UP | NETIF_FLAG_LINK_UP;
     return ERR_OK;
 }

@@ -11,8 +11,9 @@
 
 #include "base/check.h"
 #include "stack/ip4.h"
+#include "stack/ip6.h"
 
-enum { HEADER_ROOM = 40 }; /* before the payload: the IP header ends there, and either family's fits */
+enum { HEADER_ROOM = IP6_HEADER_BYTES }; /* before the payload: the IP header ends there, and either family's fits */
 
 static const uint32_t no_end = UINT32_MAX; /* of the last hole, while the last fragment is missing */
 
@@ -105,7 +106,7 @@ static int make_room(struct frag_table *table, struct pool *pool, struct frag_da
 
     if (d->buf->cap >= HEADER_ROOM + l4_bytes)
         return 0;
-    larger = get_buffer(table, pool, FRAME_IP_BYTES_MAX);
+    larger = get_buffer(table, pool, frame_l4_bytes_max(FRAME_IPV6));
     if (!larger)
         return -ENOBUFS;
     memcpy(larger->data, d->buf->data, d->buf->cap);
@@ -144,6 +145,11 @@ static int fill(struct frag_datagram *d, uint32_t from, uint32_t to, bool more)
     return 0;
 }
 
+static size_t header_bytes(const struct frame *f)
+{
+    return f->kind == FRAME_IPV6 ? IP6_HEADER_BYTES : IP4_HEADER_BYTES;
+}
+
 static int add(struct frag_table *table, struct pool *pool, struct frag_datagram *d, const struct frame *f)
 {
     uint32_t from = f->frag_offset, to = from + f->l4_bytes;
@@ -155,26 +161,41 @@ static int add(struct frag_table *table, struct pool *pool, struct frag_datagram
         return err;
     memcpy(d->buf->data + HEADER_ROOM + from, f->l4, f->l4_bytes);
     if (from == 0)
-        memcpy(d->buf->data + HEADER_ROOM - IP4_HEADER_BYTES, f->ip, IP4_HEADER_BYTES);
+        memcpy(d->buf->data + HEADER_ROOM - header_bytes(f), f->ip, header_bytes(f));
     return 0;
 }
 
-/* The first fragment's header, made that of the whole datagram; @f describes it. */
-static void finish4(struct frag_datagram *d, struct frame *f)
+/* The first fragment's header, made that of the whole datagram. */
+static void finish4(uint8_t *ip, uint32_t l4_bytes)
 {
-    uint8_t *ip = d->buf->data + HEADER_ROOM - IP4_HEADER_BYTES;
     struct ip4_header header;
 
     ip4_read(ip, &header);
-    header.total_bytes = (uint16_t)(IP4_HEADER_BYTES + d->bytes_known); /* frag_add() saw that it fits */
+    header.total_bytes = (uint16_t)(IP4_HEADER_BYTES + l4_bytes); /* frag_add() saw that it fits */
     header.fragment = 0;
     ip4_write(&header, ip);
-    f->ip = ip;
-    f->ip_bytes = header.total_bytes;
+}
+
+static void finish6(uint8_t *ip, uint32_t l4_bytes, uint8_t proto)
+{
+    ip[4] = (uint8_t)(l4_bytes >> 8); /* frag_add() saw that it fits */
+    ip[5] = (uint8_t)l4_bytes;
+    ip[6] = proto;
+}
+
+/* @f describes the whole datagram. */
+static void finish(struct frag_datagram *d, struct frame *f)
+{
+    f->ip = d->buf->data + HEADER_ROOM - header_bytes(f);
+    f->ip_bytes = (uint32_t)header_bytes(f) + d->bytes_known;
+    if (f->kind == FRAME_IPV6)
+        finish6(f->ip, d->bytes_known, d->proto);
+    else
+        finish4(f->ip, d->bytes_known);
     f->dont_fragment = false;
     f->fragment = f->frag_more = false;
     f->frag_offset = 0;
-    f->l4 = ip + IP4_HEADER_BYTES;
+    f->l4 = d->buf->data + HEADER_ROOM;
     f->l4_bytes = d->bytes_known;
     d->buf->start = HEADER_ROOM;
     d->buf->len = d->bytes_known;
@@ -186,10 +207,10 @@ int frag_add(struct frag_table *table, struct pool *pool, struct frame *f, uint6
     struct frag_datagram *d;
     int err;
 
-    CHECK(f->kind == FRAME_IPV4 && f->fragment);
+    CHECK(f->kind != FRAME_ARP && f->fragment);
     drop_old(table, now_ms);
     d = find(table, f);
-    if (f->frag_offset + f->l4_bytes > FRAME_IP_BYTES_MAX - IP4_HEADER_BYTES) {
+    if (f->frag_offset + f->l4_bytes > frame_l4_bytes_max(f->kind)) {
         if (d)
             drop(d);
         return -E2BIG;
@@ -205,7 +226,7 @@ int frag_add(struct frag_table *table, struct pool *pool, struct frame *f, uint6
     }
     if (d->hole_count > 0)
         return 0;
-    finish4(d, f);
+    finish(d, f);
     *out_buf = d->buf;
     d->buf = NULL;
     return 1;

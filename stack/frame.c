@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "stack/ip4.h"
+#include "stack/ip6.h"
 
 enum {
     SRC_MAC_AT = 6,
@@ -75,7 +76,7 @@ static uint16_t be16(const uint8_t *p)
 static int check_fragment(const struct frame *f)
 {
     if (f->l4_bytes == 0 || (f->frag_more && f->l4_bytes % 8 != 0) ||
-        f->frag_offset + f->l4_bytes > FRAME_IP_BYTES_MAX - IP4_HEADER_BYTES)
+        f->frag_offset + f->l4_bytes > frame_l4_bytes_max(f->kind))
         return COUNTER_IP_FRAG;
     if (f->proto == FRAME_PROTO_TCP && f->frag_offset < TCP_FIRST_BYTES_MIN &&
         (f->frag_offset > 0 || f->l4_bytes < TCP_FIRST_BYTES_MIN))
@@ -117,9 +118,77 @@ static int read_ip4(struct frame *f)
     return f->fragment ? check_fragment(f) : 0;
 }
 
-/* No link offers UDP segmentation (FRAME_GSO_UDP): such a frame would be many datagrams, read as one. */
+/*
+ * RFC 8200 section 4.5. One piece alone is no fragment but a way around filters (RFC 6946 tells of its uses): dropped.
+ */
+static int read_fragment_header(struct frame *f)
+{
+    const uint8_t *header = f->l4;
+    uint16_t field;
+
+    if (f->l4_bytes < IP6_FRAGMENT_BYTES)
+        return COUNTER_FRAME_BAD;
+    field = be16(header + 2);
+    f->proto = header[0];
+    f->frag_offset = field & ~7u;
+    f->frag_more = field & 1;
+    f->frag_id = (uint32_t)be16(header + 4) << 16 | be16(header + 6);
+    f->fragment = true;
+    f->l4 += IP6_FRAGMENT_BYTES;
+    f->l4_bytes -= IP6_FRAGMENT_BYTES;
+    if (f->frag_offset == 0 && !f->frag_more)
+        return COUNTER_IP_FRAG;
+    return check_fragment(f);
+}
+
+static bool is_extension(uint8_t next)
+{
+    switch ((enum ip6_extension)next) {
+    case IP6_HOP_BY_HOP:
+    case IP6_ROUTING:
+    case IP6_FRAGMENT:
+    case IP6_ESP:
+    case IP6_AH:
+    case IP6_NO_NEXT:
+    case IP6_DESTINATION:
+    case IP6_MOBILITY:
+        return true;
+    }
+    return false;
+}
+
+/*
+ * RFC 8200 section 3. Of extension headers only one fragment header is taken, right behind the fixed one: no
+ * program of a guest needs others, and each of them is a way to hide a transport header (RFC 7045 section 1). What the
+ * first fragment lacks (RFC 7112) no reassembled datagram has.
+ */
+static int read_ip6(struct frame *f)
+{
+    const uint8_t *ip = f->ip;
+    uint32_t total;
+    int drop = 0;
+
+    if (f->ip_bytes < IP6_HEADER_BYTES || ip[0] >> 4 != 6)
+        return COUNTER_FRAME_BAD;
+    total = IP6_HEADER_BYTES + (uint32_t)be16(ip + 4); /* 0 with a jumbo option (RFC 2675): an extension header */
+    if (total > f->ip_bytes || ip[7] == 0)
+        return COUNTER_FRAME_BAD;
+    f->ip_bytes = total;
+    f->proto = ip[6];
+    f->src = addr_from_v6(ip + 8);
+    f->dst = addr_from_v6(ip + 24);
+    f->dont_fragment = true; /* no router does */
+    f->l4 = f->ip + IP6_HEADER_BYTES;
+    f->l4_bytes = total - IP6_HEADER_BYTES;
+    if (f->proto == IP6_FRAGMENT)
+        drop = read_fragment_header(f);
+    return drop == 0 && is_extension(f->proto) ? COUNTER_IP_OPTIONS : drop;
+}
+
 static bool gso_fits(const struct frame *f, uint8_t gso_type)
 {
+    if (gso_type == FRAME_GSO_UDP)
+        return f->proto == FRAME_PROTO_UDP;
     return f->proto == FRAME_PROTO_TCP &&
            gso_type == (f->kind == FRAME_IPV6 ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4);
 }
@@ -170,7 +239,9 @@ int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload,
         drop = read_ip4(&f);
         break;
     case FRAME_ETHERTYPE_IPV6:
-        return COUNTER_IPV6_OFF;
+        f.kind = FRAME_IPV6;
+        drop = read_ip6(&f);
+        break;
     default: /* also an 802.3 length, and tags: a tagged frame is for a network that is not here */
         return COUNTER_FRAME_ETHERTYPE;
     }

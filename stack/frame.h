@@ -18,15 +18,16 @@
 enum {
     FRAME_MAC_BYTES = 6,
     FRAME_ETH_BYTES = 14,
-    FRAME_IP_BYTES_MAX = 65535,
-    FRAME_BYTES_MAX = FRAME_ETH_BYTES + FRAME_IP_BYTES_MAX,
+    FRAME_IP_BYTES_MAX = 65535,  /* of IPv4: RFC 791 counts the header of 20 bytes into the length field, */
+    FRAME_IP6_BYTES_MAX = 65575, /* RFC 8200 not its of 40 */
+    FRAME_BYTES_MAX = FRAME_ETH_BYTES + FRAME_IP6_BYTES_MAX,
     FRAME_TCP_MSS_MIN = 88, /* a smaller MSS option counts as this: tiny segments are an attack */
 };
 
 enum frame_ethertype { FRAME_ETHERTYPE_IPV4 = 0x0800, FRAME_ETHERTYPE_ARP = 0x0806, FRAME_ETHERTYPE_IPV6 = 0x86dd };
 
 /* What the channel said about the frame (virtio-net header, VIRTIO 1.2 section 5.1.6). */
-enum frame_gso { FRAME_GSO_NONE = 0, FRAME_GSO_TCP4 = 1, FRAME_GSO_TCP6 = 4, FRAME_GSO_UDP = 5 };
+enum frame_gso { FRAME_GSO_NONE = 0, FRAME_GSO_TCP4 = 1, FRAME_GSO_TCP6 = 4, FRAME_GSO_UDP = 5 /* VIRTIO's UDP_L4 */ };
 struct frame_offload {
     bool needs_csum;     /* the L4 checksum field holds only the pseudo-header sum */
     bool csum_trusted;   /* the sender vouches for the checksum (DATA_VALID, or the link's contract) */
@@ -35,6 +36,13 @@ struct frame_offload {
 };
 
 enum frame_kind { FRAME_ARP, FRAME_IPV4, FRAME_IPV6 };
+
+/** What a whole datagram of that family can carry. */
+static inline uint32_t frame_l4_bytes_max(enum frame_kind kind)
+{
+    return kind == FRAME_IPV6 ? FRAME_IP6_BYTES_MAX - 40 : FRAME_IP_BYTES_MAX - 20;
+}
+
 enum frame_proto { FRAME_PROTO_ICMP = 1, FRAME_PROTO_TCP = 6, FRAME_PROTO_UDP = 17, FRAME_PROTO_ICMPV6 = 58 };
 enum frame_tcp_flags { FRAME_FIN = 1, FRAME_SYN = 2, FRAME_RST = 4, FRAME_PSH = 8, FRAME_ACK = 16 };
 
@@ -58,6 +66,7 @@ struct frame {
     uint16_t src_port, dst_port; /* TCP, UDP */
     uint8_t *payload;
     uint32_t payload_bytes;
+    uint16_t segment;           /* UDP, > 0: datagrams of this size in a row, the last one may be shorter */
 
     uint32_t seq, ack;          /* TCP from here on */
     uint16_t window;
@@ -74,9 +83,10 @@ struct frame {
  *             a GSO type that is not the packet's: FRAME_BAD)
  * @out_frame: complete only on success
  *
- * Return: 0, or the counter (> 0) of the reason to drop: FRAME_BAD, FRAME_ETHERTYPE (VLAN, LLC, unknown), IP_OPTIONS,
- * FRAME_CSUM (IPv4 header), IP_FRAG (fragments that cannot be part of any datagram: past 65,535, middle pieces not a
- * multiple of 8, a first TCP fragment below 40 bytes), IPV6_OFF.
+ * Return: 0, or the counter (> 0) of the reason to drop: FRAME_BAD, FRAME_ETHERTYPE (VLAN, LLC, unknown), IP_OPTIONS
+ * (IPv4 options, IPv6 extension headers), FRAME_CSUM (IPv4 header), IP_FRAG (fragments that cannot be part of any
+ * datagram: past its greatest size, middle pieces not a multiple of 8, a first TCP fragment below 40 bytes, one that is
+ * the only one).
  */
 int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload, struct frame *out_frame);
 

@@ -130,7 +130,8 @@ static int read_tcp(struct frame *f, bool trusted, bool *out_mss_nop)
 
 /* ---- UDP, ICMP ---- */
 
-static int read_udp(struct frame *f, bool trusted)
+/* @segment: > 0 for several datagrams in one frame, which the channel vouches for */
+static int read_udp(struct frame *f, bool trusted, uint16_t segment)
 {
     uint32_t len;
     bool summed;
@@ -149,6 +150,7 @@ static int read_udp(struct frame *f, bool trusted)
     if (f->src_port == 0 || f->dst_port == 0)
         return COUNTER_FRAME_BAD;
     set_payload(f, UDP_HEADER_BYTES);
+    f->segment = segment < f->payload_bytes ? segment : 0;
     return 0;
 }
 
@@ -171,7 +173,7 @@ int frame_read_l4(struct frame *f, const struct frame_offload *offload, bool *ou
     case FRAME_PROTO_TCP:
         return read_tcp(f, trusted, out_mss_nop);
     case FRAME_PROTO_UDP:
-        return read_udp(f, trusted);
+        return read_udp(f, trusted, offload->gso_type == FRAME_GSO_UDP ? offload->gso_size : 0);
     case FRAME_PROTO_ICMP:
         return f->kind == FRAME_IPV4 ? read_icmp(f, trusted) : COUNTER_PROTO_L3;
     case FRAME_PROTO_ICMPV6:

@@ -1,6 +1,6 @@
 /*
  * A guest: its object, its way out, and where its frames come in (stack/guest.h). What a frame means is its
- * family's: edge4.c.
+ * family's: edge4.c, edge6.c.
  */
 #include "stack/guest.h"
 
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "stack/nd6.h"
 #include "stack/stack_private.h"
 
 void guest_count(struct guest *guest, enum counter c)
@@ -62,28 +63,29 @@ void guest_reset(struct guest *guest, const struct wire *wire)
     frag_deinit(&guest->frags);
     frag_init(&guest->frags);
     guest->mac_known = guest->config.mac_pinned;
+    guest->addr6_count = 0;
 }
 
-bool guest_owns(const struct guest *guest, const struct addr *a)
+bool guest_owns4(const struct guest *guest, const struct addr *a)
 {
     return a->family == ADDR_V4 && addr_equal(a, &guest->config.guest4);
 }
 
 struct addr guest_gateway(const struct guest *guest, enum addr_family family)
 {
-    return family == ADDR_V4 ? guest->config.gateway4 : (struct addr){.family = ADDR_NONE};
+    return family == ADDR_V4 ? guest->config.gateway4 : guest->config.gateway6;
 }
 
 struct addr guest_alias(const struct guest *guest, enum addr_family family)
 {
-    return family == ADDR_V4 ? guest->config.alias4 : (struct addr){.family = ADDR_NONE};
+    return family == ADDR_V4 ? guest->config.alias4 : guest->config.alias6;
 }
 
 bool guest_is_gateway(const struct guest *guest, const struct addr *a)
 {
     struct addr gateway = guest_gateway(guest, a->family);
 
-    return a->family != ADDR_NONE && addr_equal(a, &gateway);
+    return a->family != ADDR_NONE && (addr_equal(a, &gateway) || addr_equal(a, &guest->config.router6));
 }
 
 bool guest_is_alias(const struct guest *guest, const struct addr *a)
@@ -146,8 +148,17 @@ void guest_send_packet(struct guest *guest, uint16_t ethertype, const uint8_t *p
 void guest_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t len, enum unreachable what,
                             uint16_t mtu)
 {
-    if (len > 0 && quoted[0] >> 4 == 4 && guest_may_icmp(guest))
+    if (len == 0 || !guest_may_icmp(guest))
+        return;
+    if (quoted[0] >> 4 == 4)
         edge4_send_unreachable(guest, quoted, len, what, mtu);
+    else if (quoted[0] >> 4 == 6)
+        edge6_send_unreachable(guest, quoted, len, what, mtu);
+}
+
+void guest_advertise(struct guest *guest)
+{
+    edge6_advertise(guest);
 }
 
 bool guest_may_icmp(struct guest *guest)
@@ -195,6 +206,18 @@ bool guest_read_datagram(struct guest *guest, struct frame *f, const struct fram
     return true;
 }
 
+struct buf *guest_reassemble(struct guest *guest, struct frame *f)
+{
+    struct buf *whole = NULL;
+    int r = frag_add(&guest->frags, guest->stack->pool, f, guest->stack->now_ms, &whole);
+
+    for (; guest->frags.expired > 0; guest->frags.expired--)
+        guest_count(guest, COUNTER_IP_FRAG);
+    if (r < 0)
+        guest_count(guest, COUNTER_IP_FRAG);
+    return whole;
+}
+
 void guest_hand_up(struct guest *guest, struct frame *f, struct buf *buf)
 {
     struct stack *stack = guest->stack;
@@ -238,6 +261,6 @@ void guest_input(struct guest *guest, struct buf *buf, const struct frame_offloa
     else if (f.kind == FRAME_IPV4)
         edge4_input(guest, &f, buf, offload);
     else
-        guest_count(guest, COUNTER_IPV6_OFF);
+        edge6_input(guest, &f, buf, offload);
     buf_unref(buf);
 }

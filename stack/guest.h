@@ -2,9 +2,9 @@
  * A guest as the stack sees it: its wire, its addresses, and what weir answers on that wire.
  *
  * The frame edge, second half, is guest_input(): every frame of a guest enters there. It learns and verifies
- * the source, answers what belongs to the link itself (ARP, DHCP, ping to the gateway), reassembles, and hands
- * everything else up through the events of stack/stack.h. Which family a packet has is known in stack/ only: outside,
- * an address is a struct addr and an error an enum unreachable.
+ * the source, answers what belongs to the link itself (ARP and neighbour discovery, DHCP, ping to the gateway),
+ * reassembles, and hands everything else up through the events of stack/stack.h. Which family a packet has is known in
+ * stack/ only: outside, an address is a struct addr and an error an enum unreachable.
  */
 #ifndef WEIR_STACK_GUEST_H
 #define WEIR_STACK_GUEST_H
@@ -25,6 +25,8 @@ enum {
     GUEST_MTU_MAX = 65520,
     GUEST_SEARCH_MAX = 255, /* bytes of the search list in DHCP's wire form */
     GUEST_HOSTNAME_MAX = 63,
+    GUEST_ADDRS6_MAX = 16,  /* IPv6 addresses a guest may give itself at a time */
+    GUEST_IID_STATIC_MAX = 0xffff, /* interface identifiers up to here are given out, never chosen by a guest */
     WIRE_IOV_MAX = 64,
 };
 
@@ -47,6 +49,7 @@ struct wire {
     int (*send)(void *ctx, const struct wire_frame *frame);
     bool csum_offload; /* frames may carry partial checksums */
     bool tso4, tso6;   /* TCP super-segments may be sent to the guest */
+    bool uso;          /* UDP datagrams in a row may be sent as one frame (VIRTIO 1.2, VIRTIO_NET_F_GUEST_USO4/6) */
     uint32_t windows_max; /* bytes all connections together may have under way to us; 0: no bound of the wire's own */
 };
 
@@ -67,10 +70,20 @@ struct guest_config {
     bool mac_pinned;
     struct addr_prefix net4;
     struct addr gateway4, guest4, alias4;   /* family ADDR_NONE: IPv4 off / no alias */
+    struct addr_prefix net6;                /* a /64 (RFC 4291 section 2.5.1) */
+    struct addr gateway6, guest6, alias6;   /* of net6; family ADDR_NONE: IPv6 off / no alias */
+    struct addr router6;                    /* the gateway's link-local address */
+    bool slaac;                             /* the guest may choose addresses of net6 itself (RFC 4862) */
     uint16_t mtu;
     uint8_t search[GUEST_SEARCH_MAX];       /* RFC 3397 wire form, uncompressed */
     uint8_t search_len;
     uint32_t lease_s;
+};
+
+/* An IPv6 address the guest uses: its own choice. */
+struct guest_addr6 {
+    struct addr addr;
+    uint64_t used_ms;
 };
 
 struct guest {
@@ -81,8 +94,10 @@ struct guest {
     bool mac_known;
     bool alias_open;            /* a rule opens `host`: the alias answers ARP */
     struct netif *netif;        /* owned: lwIP's view, one per guest */
+    struct guest_addr6 addrs6[GUEST_ADDRS6_MAX];
+    unsigned addr6_count;
     struct frag_table frags;
-    uint16_t ip_id;             /* of datagrams we fragment */
+    uint32_t ip_id;             /* of datagrams we fragment */
     uint64_t heard_ms;          /* when its last frame came */
     uint32_t windows;           /* sum of its connections' grants */
     uint64_t icmp_window_ms;    /* ICMP errors: token bucket, GUEST_ICMP_PER_S */
@@ -92,6 +107,7 @@ struct guest {
 
 enum {
     GUEST_ICMP_PER_S = 1000,  /* errors and echo replies sent to one guest in a second */
+    GUEST_ADDR6_IDLE_MS = 60000, /* an IPv6 address unused for so long makes way for a new one */
     GUEST_SILENCE_MS = 1000,  /* a guest heard again after this was paused: what it missed is sent at once */
 };
 
@@ -140,14 +156,17 @@ bool guest_may_icmp(struct guest *guest);
 
 void guest_count(struct guest *guest, enum counter c);
 
-/** Whether @a is an address this guest may send from. */
-bool guest_owns(const struct guest *guest, const struct addr *a);
+/** Whether @a is the guest's IPv4 address, the only one it may send from. */
+bool guest_owns4(const struct guest *guest, const struct addr *a);
+
+/** Tell the guest, unasked, what its IPv6 network is (a router advertisement); nothing while IPv6 is off. */
+void guest_advertise(struct guest *guest);
 
 /** The gateway's address, and the host alias's, in that family; family ADDR_NONE: there is none. */
 struct addr guest_gateway(const struct guest *guest, enum addr_family family);
 struct addr guest_alias(const struct guest *guest, enum addr_family family);
 
-bool guest_is_gateway(const struct guest *guest, const struct addr *a);
+bool guest_is_gateway(const struct guest *guest, const struct addr *a); /* also its link-local one */
 bool guest_is_alias(const struct guest *guest, const struct addr *a); /* whether or not a rule opens it */
 
 #endif

@@ -53,7 +53,7 @@ int stack_new(const struct stack_config *config, uint64_t now_ms, struct stack *
     stack->events = config->events;
     stack->ctx = config->ctx;
     stack->now_ms = now_ms;
-    stack->grants_max = config->pool->bytes_max / 2;
+    stack->grants_max = LWIP_MIN(config->pool->bytes_max / 2, (size_t)TCP_GRANTS_MAX);
     stack->guest_timeout_ms = config->guest_timeout_ms;
     stack->window_max = LWIP_MIN(config->flow_buffer_bytes, TCP_WINDOW_MAX);
     siphash_key_random(&stack->isn_key);

@@ -67,9 +67,45 @@ void stack_tick(struct stack *stack);
 /** The guest's wire takes frames again: connections that met -EAGAIN send at the next stack_flush(). */
 void stack_wire_writable(struct stack *stack, struct guest *guest);
 
-/** Send a UDP datagram to the guest, from @src:@src_port. @bytes are borrowed. Return: 0; < 0 dropped and counted. */
-int stack_send_datagram(struct stack *stack, struct guest *guest, const struct addr *src,
-                        uint16_t src_port, const struct addr *dst, uint16_t dst_port,
-                        const void *bytes, size_t len);
+/* A UDP datagram for a guest. Everything is borrowed for the call. */
+struct datagram {
+    struct addr src, dst;         /* of one family */
+    uint16_t src_port, dst_port;
+    uint16_t segment;             /* > 0: several datagrams of this size in a row, the last one may be shorter */
+    const void *bytes;
+    size_t len;
+};
+
+/**
+ * Send a datagram to the guest: in fragments above its MTU, several in one frame where the wire takes that. Return:
+ * 0; < 0 dropped, in part at least, and counted.
+ */
+int stack_send_datagram(struct stack *stack, struct guest *guest, const struct datagram *datagram);
+
+/**
+ * Tell the guest that a datagram of its own, from @datagram->src to dst, went nowhere (guest_send_unreachable()). Its
+ * bytes are what is known of them.
+ */
+void stack_send_datagram_error(struct guest *guest, const struct datagram *datagram, enum unreachable what,
+                               uint16_t mtu);
+
+/* An ICMP echo, request or reply. Everything is borrowed for the call. */
+struct echo {
+    struct addr src, dst; /* of one family */
+    uint16_t id, seq;
+    const void *bytes;
+    size_t len;           /* at most STACK_ECHO_BYTES_MAX */
+};
+
+enum { STACK_ECHO_BYTES_MAX = 1024 };
+
+/** The request in a frame that on_echo() gave. */
+struct echo stack_read_echo(const struct frame *f);
+
+/** Send a reply to the guest. Return: 0; < 0 dropped and counted. */
+int stack_send_echo_reply(struct guest *guest, const struct echo *echo);
+
+/** As stack_send_datagram_error(), of a request of the guest's. */
+void stack_send_echo_error(struct guest *guest, const struct echo *echo, enum unreachable what, uint16_t mtu);
 
 #endif

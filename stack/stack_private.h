@@ -75,6 +75,7 @@ struct addr ip_addr_to(const ip_addr_t *a);
 /* guest.c: what the edges of both families share */
 void guest_learn_mac(struct guest *guest, const struct frame *f); /* of a frame with an address of the guest's own */
 bool guest_read_datagram(struct guest *guest, struct frame *f, const struct frame_offload *offload); /* else counted */
+struct buf *guest_reassemble(struct guest *guest, struct frame *f); /* NULL: more to come, or dropped and counted */
 void guest_hand_up(struct guest *guest, struct frame *f, struct buf *buf); /* TCP or UDP */
 
 /* edge4.c */
@@ -82,6 +83,12 @@ void edge4_arp(struct guest *guest, const struct frame *f);
 void edge4_input(struct guest *guest, struct frame *f, struct buf *buf, const struct frame_offload *offload);
 void edge4_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t len, enum unreachable what,
                             uint16_t mtu);
+
+/* edge6.c */
+void edge6_input(struct guest *guest, struct frame *f, struct buf *buf, const struct frame_offload *offload);
+void edge6_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t len, enum unreachable what,
+                            uint16_t mtu);
+void edge6_advertise(struct guest *guest);
 
 /* egress.c */
 err_t egress_netif_init(struct netif *netif);

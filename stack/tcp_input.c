@@ -233,9 +233,9 @@ static void tune(struct tcp_conn *conn)
     conn->pending |= TCP_PENDING_CONNECTED;
 }
 
-static bool must_copy(const struct tcp_conn *conn, const struct frame *f)
+static bool is_ahead(const struct tcp_conn *conn, const struct frame *f)
 {
-    return f->payload_bytes > 0 && f->seq != conn->pcb->rcv_nxt;
+    return f->seq != conn->pcb->rcv_nxt;
 }
 
 static void cut_payload(struct frame *f, uint32_t bytes)
@@ -250,6 +250,20 @@ static void strip_payload(struct stack *stack, struct frame *f)
 {
     counter_bump(stack->counters, COUNTER_TCP_POOL_FULL);
     cut_payload(f, 0);
+}
+
+/*
+ * The pool is short: a connection holds as much as fits a small buffer, where its bytes are copied to. What is beyond
+ * is lost here, counted, and comes again.
+ */
+static void hold_less(const struct tcp_conn *conn, struct frame *f)
+{
+    uint32_t room = conn->held_bytes < TCP_HOLD_SHORT ? TCP_HOLD_SHORT - conn->held_bytes : 0;
+
+    if (f->payload_bytes <= room)
+        return;
+    counter_bump(conn->guest->stack->counters, COUNTER_TCP_POOL_FULL);
+    cut_payload(f, room);
 }
 
 /*
@@ -276,6 +290,16 @@ static void defuse(const struct tcp_conn *conn, struct frame *f)
         cut_payload(f, LWIP_MIN(f->payload_bytes, pcb->rcv_wnd - ahead));
 }
 
+/*
+ * An ACK alone, in its turn, at a window of zero. RFC 9293 section 3.10.7.4 accepts it; lwIP takes it for one from
+ * beyond the window and would answer, and two such ends answer each other for ever. It is lent a window of one byte.
+ */
+static bool is_acceptable_ack(const struct tcp_conn *conn, const struct frame *f)
+{
+    return conn->pcb->rcv_wnd == 0 && f->payload_bytes == 0 && f->seq == conn->pcb->rcv_nxt &&
+           f->tcp_flags == FRAME_ACK && !conn->time_wait;
+}
+
 static void hand_over(struct tcp_conn *conn, struct frame *f, struct pbuf *p)
 {
     struct tcp_pcb *pcb = conn->pcb;
@@ -296,17 +320,24 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
     struct stack *stack = conn->guest->stack;
     struct pbuf *p;
     uint32_t held = conn->held_bytes;
-    bool gap;
+    bool gap, is_short;
+    tcpwnd_size_t lent;
 
     CHECK(conn->pcb);
     conn->heard_ms = stack->now_ms;
     if (conn->pcb->state == SYN_SENT && f->tcp_flags & FRAME_SYN)
         conn_learn_mss(conn, f->tcp_mss);
     defuse(conn, f);
+    is_short = f->payload_bytes > 0 && pool_is_short(stack->pool);
+    if (is_short)
+        hold_less(conn, f);
     /* Accepted above the reserve alone, where there is one buffer more: what is held can be copied together. */
     if (f->payload_bytes > 0 && pool_left(stack->pool) < POOL_BIG_BYTES)
         strip_payload(stack, f);
-    p = must_copy(conn, f) ? pbuf_copied(stack, f) : pbuf_over(buf, f->l4, f->l4_bytes);
+    if (f->payload_bytes > 0 && (is_short || is_ahead(conn, f)))
+        p = pbuf_copied(stack, f);
+    else
+        p = pbuf_over(buf, f->l4, f->l4_bytes);
     if (!p && f->payload_bytes > 0) {
         strip_payload(stack, f);
         p = pbuf_over(buf, f->l4, f->l4_bytes);
@@ -314,9 +345,13 @@ void tcp_conn_input(struct tcp_conn *conn, struct frame *f, struct buf *buf)
     if (!p)
         return; /* the heap counts it */
     gap = f->payload_bytes > 0 && !conn->time_wait && conn->pcb->ooseq;
+    lent = is_acceptable_ack(conn, f) ? 1 : 0;
+    conn->pcb->rcv_wnd += lent;
     tcp_enter(conn);
     hand_over(conn, f, p);
     tcp_leave(conn);
+    if (conn->pcb)
+        conn->pcb->rcv_wnd -= lent;
     if (conn->pcb && !conn->time_wait) {
         if (!conn->tuned && conn->pcb->state >= ESTABLISHED)
             tune(conn);

@@ -6,7 +6,10 @@ A CASE is one of `--list`, or how some begin: `up`, `crr-32`, `idle`. Needs root
 has a system, a guest and a server of its own, started for it. The rounds go round all systems case by case, in an order that
 turns by one each time, and the figures are medians: what disturbs the machine for a while disturbs all alike.
 
-A full run (all cases and systems, not --quick), or any with --write, is written to docs/benchmarks.md and .svg.
+`scale` is weir alone on simulated host sockets (weir-scale, tests/replay): more flows than a process has descriptors for.
+
+A full run (all cases and systems, not --quick), or any with --write, is written to docs/benchmarks.md and .svg; there,
+the part on simulated sockets stays as it is in a run without `scale`, and all else stays in a run of `scale` alone.
 Exit status 1 if weir had a failure.
 """
 import argparse
@@ -30,11 +33,13 @@ ROUNDS, SECONDS, QUICK_SECONDS = 3, 5, 2
 @dataclasses.dataclass(frozen=True)
 class Case:
     name: str
-    kind: str             # bulk, latency or idle
-    run: typing.Callable  # (system, seconds) -> figures
+    kind: str             # bulk, latency, idle, or simulated: of no system
+    run: typing.Callable  # (system, seconds) -> figures; simulated: () -> {label: figures}
     flows: int = 1
 
     def suits(self, system):
+        if self.kind == "simulated":
+            return False
         return self.kind == "bulk" or system.latency and not (self.kind == "idle" and system.limit)
 
 
@@ -45,6 +50,7 @@ CASES = [
     *(Case(f"crr-{k}", "latency", lambda s, t, k=k: measure.crr(s, k, t), k) for k in (1, 32)),
     *(Case(f"idle-{n}", "idle", lambda s, t, n=n: measure.idle_flows(s, n, t), n) for n in (1000, 10000, 18000)),
     Case("idle-process", "idle", measure.idle_process, 0),
+    Case("scale", "simulated", measure.scale, 0),
 ]
 
 
@@ -66,6 +72,13 @@ def take(case, cls, world, programs, seconds):
         return " ".join(str(failure).split())
 
 
+def take_simulated(case):
+    try:
+        return case.run()
+    except Failure as failure:
+        return {"weir": str(failure)}
+
+
 def brief(figures):
     if isinstance(figures, str):
         return f"FAILED: {figures}"
@@ -77,6 +90,10 @@ def run_all(options, cases, systems, world, programs):
     results = {}
     for turn in range(options.rounds):
         for number, case in enumerate(cases):
+            if case.kind == "simulated":
+                for label, figures in take_simulated(case).items():
+                    results.setdefault(case.name, {}).setdefault(label, []).append(figures)
+                    say(f"round {turn + 1}/{options.rounds}  {case.name:12}  {label:24}  {brief(figures)}")
             suited = [s for s in systems if case.suits(s)]
             shift = (turn + number) % max(len(suited), 1)
             for cls in suited[shift:] + suited[:shift]:
@@ -141,24 +158,27 @@ def main(argv):
     if options.list:
         print("\n".join(c.name for c in CASES))
         return 0
-    if os.geteuid() != 0:
-        sys.exit("bench: network namespaces need root")
     programs = {"weir": os.path.join(options.build, "weir")}
+    measure.SCALE = os.path.join(options.build, "tests/replay/weir-scale")
     measure.GENERATOR = os.path.join(options.build, "tests/bench/weir-bench")
-    if not os.access(measure.GENERATOR, os.X_OK):
-        sys.exit(f"bench: {measure.GENERATOR} is not built")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # for every system alike
 
     cases = chosen_cases(options.cases)
-    systems = chosen_systems([n for n in options.systems.split(",") if n], programs)
+    only_simulated = all(c.kind == "simulated" for c in cases)
+    if not only_simulated and os.geteuid() != 0:
+        sys.exit("bench: network namespaces need root")
+    if not only_simulated and not os.access(measure.GENERATOR, os.X_OK):
+        sys.exit(f"bench: {measure.GENERATOR} is not built")
+    systems = [] if only_simulated else chosen_systems([n for n in options.systems.split(",") if n], programs)
     about = report.About(command=command(options), rounds=options.rounds, seconds=options.seconds,
                          versions=[v for v in dict.fromkeys(s.version(programs) for s in systems) if v])
-    world = World(measure.GENERATOR)
+    world = None if only_simulated else World(measure.GENERATOR)
     try:
         results = run_all(options, cases, systems, world, programs)
     finally:
-        world.close()
+        if world:
+            world.close()
     labels = [s.label() for s in systems]
     tables = report.tables(results, labels)
     print(report.as_text(tables, results))

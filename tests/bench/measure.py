@@ -11,6 +11,8 @@ WATCH_S = 5      # how long an idle process is watched
 OPEN_S = 30      # for opening idle flows
 
 GENERATOR = None  # the path of weir-bench
+SCALE = None      # the path of weir-scale
+SCALE_S = 120     # for all it does; it is seconds
 
 
 def pass_time(seconds):
@@ -78,6 +80,20 @@ def watch(system):
 def idle_process(system, _seconds):
     pass_time(SETTLE_S)
     return watch(system)
+
+
+def scale():
+    """{label: figures} for each number of flows on simulated host sockets."""
+    try:
+        done = subprocess.run([SCALE, "--json"], capture_output=True, text=True, timeout=SCALE_S, check=False)
+    except FileNotFoundError:
+        raise Failure(f"{SCALE} is not built") from None
+    except subprocess.TimeoutExpired:
+        raise Failure(f"weir-scale is not over after {SCALE_S} s") from None
+    if done.returncode != 0:
+        raise Failure(f"weir-scale: {' '.join(done.stderr.split())}")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    return {f"weir, {row['flows']:,} flows": row for row in rows}
 
 
 def _line(client):

@@ -14,6 +14,7 @@ def bulk(gbit_s, cpu, **more):
     return {**CLEAN, "gbit_s": gbit_s, "cpu_s_per_gb": cpu, **more}
 
 
+SCALE = {"flows": 1000, "bytes_a_flow": 1919, "open_ns": 10388, "packet_ns": 553, "turn_ns": 54.2, "pass_ns": 95}
 RESULTS = {
     "up-1": {
         "weir, MTU 1500": [bulk(9.0, 0.4), bulk(30.0, 0.9), bulk(10.0, 0.3)],
@@ -70,6 +71,21 @@ class Report(unittest.TestCase):
         for part in ("| weir, MTU 1500 | 10 (0.4) |", "`./dev bench`", "- pasta 2\n", "stalled: no byte"):
             self.assertIn(part, text)
         self.assertEqual(len(picture.findall("{*}rect")), 1 + 3 + 2)  # the ground, Gbit/s of three, CPU of two
+
+    def test_h12_simulated_sockets_have_a_part_of_their_own(self):
+        scale = {"scale": {"weir, 1,000 flows": [SCALE, {**SCALE, "packet_ns": 999}, {**SCALE, "packet_ns": 600}]}}
+        about = report.About(command="./dev bench scale", rounds=3, seconds=5, versions=[])
+        texts = []
+        with tempfile.TemporaryDirectory() as directory:
+            for results, labels in ((RESULTS, LABELS), (scale, []), (RESULTS, LABELS), (scale, [])):
+                report.write(directory, about, report.tables(results, labels), results, labels)
+                with open(os.path.join(directory, "benchmarks.md"), encoding="utf-8") as file:
+                    texts.append(file.read())
+        row = "| weir, 1,000 flows | 1,919 | 10,388 | 600 | 54.2 | 95 |"
+        self.assertEqual([text.count(row) for text in texts], [0, 1, 1, 1])
+        self.assertEqual([text.count("| weir, MTU 1500 | 10 (0.4) |") for text in texts], [1, 1, 1, 1])
+        self.assertEqual(texts[1], texts[2])  # a run of the other keeps it, in its place
+        self.assertLess(texts[3].index(row), texts[3].index("## What went wrong"))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import lab as laboratory
 import plan as plans
 
 NEEDED = ("ip", "setpriv", "prlimit", "unshare", "openssl", "nginx", "dnsmasq", "curl", "dig", "udhcpc", "busybox",
-          "ping", "iperf3", "socat")
+          "ping", "iperf3", "socat", "rdisc6", "dhclient", "traceroute", "wireguard-go", "wg")
 
 
 def why_not():
@@ -40,6 +40,26 @@ def pytest_report_header():
     return f"weir: {laboratory.WEIR}"
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "families(...): what the test is about exists in these families only")
+    config.addinivalue_line("markers", "per_family(names, ipv4=rows, ipv6=rows): parameters that depend on the family")
+
+
+def pytest_generate_tests(metafunc):
+    """Every test that asks for a world runs in one of each family, unless it says otherwise."""
+    if "world" not in metafunc.fixturenames:
+        return
+    only = metafunc.definition.get_closest_marker("families")
+    families = only.args if only else plans.FAMILIES
+    rows = metafunc.definition.get_closest_marker("per_family")
+    if rows:
+        names = rows.args[0].split(",")
+        cases = [(family, *(row if len(names) > 1 else [row])) for family in families for row in rows.kwargs[family]]
+        metafunc.parametrize(["world", *names], cases, indirect=["world"], scope="session")
+    else:
+        metafunc.parametrize("world", families, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
 def scratch():
     """A directory that other users may look into, unlike pytest's own."""
@@ -49,7 +69,7 @@ def scratch():
     shutil.rmtree(path, ignore_errors=True)
 
 
-@pytest.fixture(scope="session", params=plans.FAMILIES)
+@pytest.fixture(scope="session")
 def world(request, scratch):
     assert os.access(laboratory.WEIR, os.X_OK), f"{laboratory.WEIR} is not built (WEIR= names another)"
     directory = os.path.join(scratch, request.param)

@@ -35,12 +35,14 @@ class World:
         self.hole = self.ns.tun("hole0")  # never read: what is routed there is gone
         self.ns.sh(f"""
             ip link set hole0 up txqueuelen 1
-            ip addr add {plan.source} dev lo
-            ip addr add {plan.host_interface} dev lo
-            ip route add local {plan.local} dev lo src {plan.source}
-            ip route add {plan.hole_net} dev hole0 src {plan.source}
-            ip route add unreachable {plan.unreachable}
-            ip route add prohibit {plan.prohibited}""")
+            {plan.ip} addr add {plan.source} dev lo
+            {plan.ip} addr add {plan.host_interface} dev lo
+            {plan.ip} route add local {plan.local} dev lo src {plan.source}
+            {plan.ip} route add {plan.hole_net} dev hole0 src {plan.source}
+            {plan.ip} route add unreachable {plan.unreachable}
+            {plan.ip} route add prohibit {plan.prohibited}""")
+        self.ns.sysctl("net.ipv6.ip_nonlocal_bind", 1)  # as IPv4 may: to what a local route covers
+        self.ns.sysctl("net.ipv6.icmp.ratelimit", 0)
         self.ns.sysctl("net.ipv4.ping_group_range", "0 2147483647")
         self.ns.sysctl("net.ipv4.icmp_ratelimit", 0)
         self.ca, self.cert, self.key = servers.make_certificates(directory)
@@ -175,11 +177,15 @@ class Vm:
     """A guest and the weir under it.
 
     link: "tap"; "stream": a TAP, and a monitor between it and weir's socket; "wire": only the socket, `path`.
+    addresses: "static"; "auto": what the guest's kernel makes of router advertisements; None: none.
     """
 
-    def __init__(self, world, directory, arguments, link="tap", link_options="", configure=True, **kwargs):
+    def __init__(self, world, directory, arguments, link="tap", link_options="", addresses="static", **kwargs):
         self.world, self.plan = world, world.plan
         self.guest = Namespace()
+        if addresses == "static" and self.plan.family == socket.AF_INET6:
+            self.guest.sysctl("net.ipv6.conf.default.accept_ra", 0)
+            self.guest.sysctl("net.ipv6.conf.default.accept_dad", 0)  # its addresses are usable at once
         self.tap, self.monitor, self.weir = -1, None, None
         self.path = f"{directory}/link.sock"
         spec = f"tap,name=eth0,netns={self.guest.path}" if link == "tap" else f"stream,path={self.path}"
@@ -189,7 +195,7 @@ class Vm:
                 self.tap = self.guest.tun("eth0", IFF_TAP)
                 self.guest.sh("ip link set eth0 up")
                 self.plug()
-            if configure and link != "wire":
+            if addresses == "static" and link != "wire":
                 self.configure()
         except BaseException:
             self.close()
@@ -205,8 +211,8 @@ class Vm:
     def configure(self):
         plan = self.plan
         self.guest.sh(f"""
-            ip addr add {plan.guest}/{plan.prefix_len} dev eth0
-            ip route add default via {plan.gateway}""")
+            {plan.ip} addr add {plan.guest}/{plan.prefix_len} dev eth0
+            {plan.ip} route add default via {plan.gateway}""")
 
     # ---- what a program in the guest would do ----
 
@@ -231,8 +237,8 @@ class Vm:
         sock.connect((addr, port))
         return sock
 
-    def ask(self, name, kind=dnsq.A, **kwargs):
-        return dnsq.ask(self.guest, self.plan.gateway, name, kind, **kwargs)
+    def ask(self, name, kind=None, server=None, **kwargs):
+        return dnsq.ask(self.guest, server or self.plan.gateway, name, kind or self.plan.record, **kwargs)
 
     def resolve(self, name):
         """Look a name up at the gateway, which pins it."""

@@ -216,7 +216,7 @@ http {{
 
 def start_nginx(ns, directory, plan, cert, key):
     os.makedirs(f"{directory}/www/files")
-    listen = "\n".join(f"listen {addr}:{port}{tls};" for addr in (plan.web, plan.cdn)
+    listen = "\n".join(f"listen {plans.endpoint(addr, port)}{tls};" for addr in (plan.web, plan.cdn)
                        for port, tls in ((80, ""), (443, " ssl"), (8443, " ssl")))
     config = f"{directory}/nginx.conf"
     with open(config, "w", encoding="ascii") as file:
@@ -232,9 +232,10 @@ def start_dnsmasq(ns, directory, plan):
             f"--listen-address={plan.resolver}", "--local-ttl=300", "--local=/example/", "--log-async=0"]
     for name, where in plans.NAMES.items():
         argv.append(f"--host-record={name},{getattr(plan, where)}")
-    argv += ["--host-record=rebind.lab.example,127.0.0.1", "--host-record=mixed.lab.example,10.0.0.5",
+    argv += [f"--host-record=rebind.lab.example,{plan.loopback}",
+             f"--host-record=mixed.lab.example,{plan.private_host}",
              f"--host-record=mixed.lab.example,{plan.peer}", "--cname=alias.lab.example,peer.lab.example",
              "--txt-record=web.lab.example,secret-of-the-zone"]
-    argv += [f"--host-record=many.lab.example,203.0.113.{n}" for n in range(1, 81)]
-    argv += [f"--host-record=few.lab.example,203.0.113.{n}" for n in range(1, 41)]
+    argv += [f"--host-record=many.lab.example,{plan.numbered % n}" for n in range(1, 81)]
+    argv += [f"--host-record=few.lab.example,{plan.numbered % n}" for n in range(1, 41)]
     return Program(ns, argv, log, lambda: "started" in open(log, encoding="utf-8").read())

@@ -1,16 +1,18 @@
 """The gateway's resolver, asked by real clients and by hand, with a real upstream."""
 import socket
+import struct
 import time
 
 import pytest
 
 import dnsq
 import servers
+from plan import endpoint
 from waiting import wait_until
 
 
 def dig(vm, *arguments, server=None):
-    done = vm.guest.run(["dig", f"@{server or vm.plan.gateway}", "+tries=1", "+time=5", *arguments])
+    done = vm.guest.run(["dig", f"@{server or vm.plan.gateway}", "+tries=1", "+time=5", *arguments, vm.plan.record_name])
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -47,13 +49,13 @@ def test_d02_a_long_answer_is_truncated_and_asked_again_over_tcp(lab, plan):
 def test_d02_t109_a_truncated_upstream_answer_is_fetched_over_tcp(lab, plan):
     """80 addresses do not fit 1232 bytes between weir and its upstream; 64 are what weir takes."""
     vm = lab.vm("allow many.lab.example any")
-    answer = dnsq.ask_tcp(vm.guest, plan.gateway, "many.lab.example")
+    answer = dnsq.ask_tcp(vm.guest, plan.gateway, "many.lab.example", plan.record)
     assert (answer.rcode, len(answer.addrs)) == (dnsq.NOERROR, 64)
 
 
 def test_d02_t97_tcp_queries_in_pieces_and_in_one_segment(lab, plan):
     vm = lab.vm("allow web.lab.example any", "allow peer.lab.example any")
-    queries = [dnsq.query_bytes(name) for name in ("web.lab.example", "peer.lab.example") * 4]
+    queries = [dnsq.query_bytes(name, plan.record) for name in ("web.lab.example", "peer.lab.example") * 4]
     stream = b"".join(len(q).to_bytes(2, "big") + q for q in queries)
     with vm.connect(plan.gateway, 53) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -76,10 +78,10 @@ def test_d03_t96_every_resolver_is_weirs(lab, plan):
     udp = lab.serve_udp(plan.foreign_resolver, 53)
     tcp = lab.serve(servers.swallow, plan.foreign_resolver, 53)
     vm = lab.vm("allow web.lab.example tcp/443")
-    answer = dnsq.ask(vm.guest, plan.foreign_resolver, "web.lab.example")
+    answer = vm.ask("web.lab.example", server=plan.foreign_resolver)
     assert (answer.addrs, answer.source) == ([plan.web], plan.foreign_resolver)
-    assert dnsq.ask_tcp(vm.guest, plan.foreign_resolver, "web.lab.example").addrs == [plan.web]
-    assert dnsq.ask(vm.guest, plan.foreign_resolver, "secret.elsewhere.example").rcode == dnsq.NXDOMAIN
+    assert dnsq.ask_tcp(vm.guest, plan.foreign_resolver, "web.lab.example", plan.record).addrs == [plan.web]
+    assert vm.ask("secret.elsewhere.example", server=plan.foreign_resolver).rcode == dnsq.NXDOMAIN
     assert udp.seen == [] and tcp.accepted == 0
 
 
@@ -88,7 +90,7 @@ def test_d03_t98_dns_over_tls_is_refused(lab, plan):
     vm = lab.vm("allow public tcp/443")
     with pytest.raises(ConnectionRefusedError):
         vm.connect(plan.foreign_resolver, 853)
-    vm.weir.expect(ev="deny", dst=f"{plan.foreign_resolver}:853")
+    vm.weir.expect(ev="deny", dst=endpoint(plan.foreign_resolver, 853))
     assert server.accepted == 0
 
 
@@ -110,7 +112,7 @@ def test_d04_t94_a_name_off_the_list_never_goes_upstream(lab, plan, world):
     said = dig(vm, "secret.elsewhere.example")
     assert "status: NXDOMAIN" in said and "EDE: 15" in said and "SOA" in said, said
     assert "EDE" not in dig(vm, "+noedns", "web.lab.example.evil.example")
-    for kind in (dnsq.AAAA, dnsq.TXT, 255):
+    for kind in (plan.other_record, dnsq.TXT, 255):
         assert vm.ask("secret.elsewhere.example", kind).rcode == dnsq.NXDOMAIN
     assert vm.resolve("one.cdn.example") == plan.cdn  # upstream works, and this came after the others
     assert [world.upstream_queries(name) for name in off_list] == before
@@ -136,7 +138,7 @@ def test_d06_static_names(lab, plan, world):
     vm = lab.vm("allow public any", config={"dns": {"hosts": {"db.static.example": plan.peer}}})
     before = world.upstream_queries("db.static.example")
     assert vm.ask("db.static.example").addrs == [plan.peer]
-    nodata = vm.ask("db.static.example", dnsq.AAAA)
+    nodata = vm.ask("db.static.example", plan.other_record)
     assert (nodata.rcode, nodata.addrs) == (dnsq.NOERROR, [])
     assert world.upstream_queries("db.static.example") == before
 
@@ -166,11 +168,12 @@ def test_d07_a_closed_upstream_port_is_passed_over_at_once(lab, plan):
     assert vm.resolve("web.lab.example") == plan.web
 
 
-def forged(data, mutate):
-    """An answer to a query that says 203.0.113.66, with something wrong about it."""
+def forged(plan, data, mutate=lambda answer: None, addr=None):
+    """An answer to a query that says number 66, or something wrong."""
     end = data.index(b"\0", 12) + 5
+    addr = socket.inet_pton(plan.family, addr or plan.numbered % 66)
     answer = bytearray(data[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + data[12:end])
-    answer += b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + socket.inet_aton("203.0.113.66")
+    answer += struct.pack(">HHHIH", 0xC00C, plan.record, 1, 60, len(addr)) + addr
     mutate(answer)
     return bytes(answer)
 
@@ -179,8 +182,8 @@ def test_h08_an_upstream_that_comes_back(lab, plan):
     """Its port closed, all is SERVFAIL; open again, the next name is found."""
     vm = lab.vm("allow .lab.example any", args=["--dns", plan.silent_resolver])
     assert vm.ask("one.lab.example").rcode == dnsq.SERVFAIL
-    lab.serve_udp(plan.silent_resolver, 53, script=lambda data, peer: forged(data, lambda answer: None))
-    assert vm.ask("two.lab.example").addrs == ["203.0.113.66"]
+    lab.serve_udp(plan.silent_resolver, 53, script=lambda data, peer: forged(plan, data))
+    assert vm.ask("two.lab.example").addrs == [plan.numbered % 66]
 
 
 def test_d09_t108_answers_to_other_questions_are_ignored(lab, plan):
@@ -196,9 +199,8 @@ def test_d09_t108_answers_to_other_questions_are_ignored(lab, plan):
 
     def script(data, peer):
         for mutate in (flip_id, other_name, no_response):
-            server.sock.sendto(forged(data, mutate), peer)
-        true = forged(data, lambda answer: None)
-        return true[:-4] + socket.inet_aton(plan.web)
+            server.sock.sendto(forged(plan, data, mutate), peer)
+        return forged(plan, data, addr=plan.web)
 
     server = lab.serve_udp(plan.silent_resolver, 53, script=script)
     vm = lab.vm("allow web.lab.example tcp/443", args=["--dns", plan.silent_resolver])
@@ -207,12 +209,12 @@ def test_d09_t108_answers_to_other_questions_are_ignored(lab, plan):
 
 def test_d09_ports_and_ids_differ(lab, plan):
     def script(data, peer):
-        return forged(data, lambda answer: None)
+        return forged(plan, data)
 
     server = lab.serve_udp(plan.silent_resolver, 53, script=script)
     vm = lab.vm("allow .lab.example any", args=["--dns", plan.silent_resolver])
     for n in range(32):
-        assert vm.ask(f"n{n}.lab.example").addrs == ["203.0.113.66"]
+        assert vm.ask(f"n{n}.lab.example").addrs == [plan.numbered % 66]
     ports = {peer[1] for peer, _ in server.seen}
     ids = {data[:2] for _, data in server.seen}
     assert len(ports) >= 28 and len(ids) >= 30
@@ -223,7 +225,7 @@ def test_d09_ports_and_ids_differ(lab, plan):
 def test_t97_a_bad_length_ends_a_session_whose_questions_wait(lab, plan):
     """The session dies of the bad length while the first of its equal questions is being answered."""
     vm = lab.vm("allow web.lab.example tcp/443")
-    query = dnsq.query_bytes("web.lab.example")
+    query = dnsq.query_bytes("web.lab.example", plan.record)
     with vm.connect(plan.gateway, 53) as sock:
         sock.sendall((len(query).to_bytes(2, "big") + query) * 16 + b"\0\1x")
         try:
@@ -237,7 +239,7 @@ def test_t97_a_bad_length_ends_a_session_whose_questions_wait(lab, plan):
 def test_t60_answers_nobody_reads_are_bounded(lab, plan):
     """A guest that asks over TCP and reads no answer is not asked to stop, only not listened to."""
     vm = lab.vm("allow web.lab.example tcp/443")
-    query = dnsq.query_bytes("web.lab.example")
+    query = dnsq.query_bytes("web.lab.example", plan.record)
     with vm.connect(plan.gateway, 53) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.settimeout(2)

@@ -11,6 +11,7 @@ import pytest
 
 import lab as laboratory
 import servers
+from plan import in_url
 from waiting import undisturbed, wait_until
 
 NOBODY = 65534
@@ -46,24 +47,24 @@ def test_c05_exec_allowed_denied_and_logged(lab, plan, world):
     records = open(log, encoding="utf-8").read()
     assert records.count('"ev":"close"') == 1 and '"name":"web.lab.example"' in records, records
     assert run(world, allow, [*url, "https://one.cdn.example/"]).returncode == 6   # could not resolve
-    assert run(world, allow, [*url, f"http://{plan.cdn}/"]).returncode == 7        # could not connect
+    assert run(world, allow, [*url, f"http://{in_url(plan.cdn)}/"]).returncode == 7        # could not connect
     assert '"reason":"deny.default"' in open(log, encoding="utf-8").read()
 
 
 def test_c05_exec_without_rules_says_that_all_is_denied(world, plan):
-    done = run(world, [], ["curl", "-sS", "--max-time", "5", f"http://{plan.web}/"])
+    done = run(world, [], ["curl", "-sS", "--max-time", "5", f"http://{in_url(plan.web)}/"])
     assert done.returncode == 7
     assert "everything is denied" in done.stderr
 
 
 def test_exec_log_to_stderr(world, plan):
-    done = run(world, ["--log", "-"], ["curl", "-s", "--max-time", "5", f"http://{plan.web}/"])
+    done = run(world, ["--log", "-"], ["curl", "-s", "--max-time", "5", f"http://{in_url(plan.web)}/"])
     assert '"ev":"deny"' in done.stderr and done.stdout == ""
 
 
 def test_c21_exec_has_no_other_way_out(lab, world, plan):
     """Interfaces: loopback and weir's. The world's loopback and abstract sockets are out of reach."""
-    server = lab.serve(servers.swallow, addr="127.0.0.1")
+    server = lab.serve(servers.swallow, addr=plan.loopback)
     abstract = world.ns.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     abstract.bind(f"\0weir-net-{os.getpid()}")
     abstract.listen(1)
@@ -72,7 +73,7 @@ import os, socket
 print(sorted(os.listdir("/sys/class/net")) if os.path.isdir("/sys/class/net") else "")
 print(sorted(n for _, n in socket.if_nameindex()))
 abstract = "\\0weir-net-{os.getpid()}"
-for family, addr in ((socket.AF_INET, ("127.0.0.1", {server.port})), (socket.AF_UNIX, abstract)):
+for family, addr in ((socket.{plan.family.name}, ("{plan.loopback}", {server.port})), (socket.AF_UNIX, abstract)):
     try:
         socket.socket(family).connect(addr)
         print("reached", addr)
@@ -92,7 +93,7 @@ def test_exec_resolv_conf_is_its_own(world, plan):
 
 
 def test_exec_address_and_routes_are_there_from_the_start(world, plan):
-    done = run(world, [], ["sh", "-c", "ip -4 -o addr show dev eth0; ip route"])
+    done = run(world, [], ["sh", "-c", f"{plan.ip} -o addr show dev eth0; {plan.ip} route"])
     assert f" {plan.guest}/{plan.prefix_len} " in done.stdout, done
     assert f"default via {plan.gateway} " in done.stdout, done
 
@@ -314,7 +315,7 @@ def as_ordinary_user(lab, world, arguments, command):
 def test_h19_exec_works_as_an_ordinary_user(lab, world, plan):
     done = as_ordinary_user(lab, world, ["--allow", "web.lab.example tcp/80"],
                             ["sh", "-c", "id -u; curl -sS --max-time 10 http://web.lab.example/; "
-                             f"curl -s --max-time 5 http://{plan.peer}/; echo $?"])
+                             f"curl -s --max-time 5 http://{in_url(plan.peer)}/; echo $?"])
     assert done.stdout.splitlines() == [str(NOBODY), "host=web.lab.example sni=", "7"], done
 
 
@@ -330,7 +331,7 @@ def test_c21_exec_root_inside_gains_nothing(lab, world, plan):
         ip addr add 192.168.127.9/24 dev eth0
         ip route replace default dev eth0 src 192.168.127.9
         ip route add {plan.trap} dev eth0
-        curl -s --max-time 3 --interface 192.168.127.9 https://{plan.trap}/
+        curl -s --max-time 3 --interface 192.168.127.9 https://{in_url(plan.trap)}/
         echo $?"""
     arguments = ["--root", "--allow", "web.lab.example tcp/443"]
     done = as_ordinary_user(lab, world, arguments, ["sh", "-c", script])

@@ -13,6 +13,7 @@ import dnsq
 import frames
 import pattern
 import servers
+from plan import endpoint
 from waiting import undisturbed, wait_until
 
 MIB = pattern.MIB
@@ -65,7 +66,7 @@ def test_b03_t54_dials_beyond_the_cap_get_rst_and_the_others_complete(lab, plan,
     late = start_connect(vm, plan.peer2, port)
     assert outcome(late) == errno.ECONNREFUSED
     assert all(outcome(sock, 0) is None for sock in socks)
-    vm.weir.expect(ev="deny", reason="limit.dials", dst=f"{plan.peer2}:{port}")
+    vm.weir.expect(ev="deny", reason="limit.dials", dst=endpoint(plan.peer2, port))
     listener.listen(64)  # room for all: their SYNs are sent again
     assert [outcome(sock) for sock in socks] == [0] * 8
     for sock in (*socks, late, filler, listener):
@@ -106,7 +107,7 @@ def test_b16_t53_flows_beyond_the_limit_get_rst(lab, plan):
     socks = [vm.connect(plan.peer, server.port) for _ in range(16)]
     with pytest.raises(ConnectionRefusedError):
         vm.connect(plan.peer, server.port)
-    vm.weir.expect(ev="deny", reason="limit.flows", dst=f"{plan.peer}:{server.port}")
+    vm.weir.expect(ev="deny", reason="limit.flows", dst=endpoint(plan.peer, server.port))
     for sock in socks:  # nobody was evicted
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
@@ -158,7 +159,7 @@ def longest_silences(lab, ns, rounds=5):
 
     server = lab.serve(script, rcvbuf=128 * 1024, port=UPLOAD_PORT)
     with open("/dev/zero", "rb") as zero:
-        sender = ns.popen(["socat", "-u", "-b262144", "STDIN", f"TCP:{server.addr}:{server.port}"], stdin=zero)
+        sender = ns.popen(["socat", "-u", "-b262144", "STDIN", f"TCP:{endpoint(server.addr, server.port)}"], stdin=zero)
     try:
         for _ in range(rounds):
             paused.acquire(timeout=30)

@@ -8,6 +8,7 @@ import pytest
 
 import servers
 import tls
+from plan import endpoint
 
 SILENCE_S = 3  # the peek budget
 
@@ -57,7 +58,7 @@ def test_c09_t01_another_name_on_a_pinned_address(lab, plan, said):
     with vm.connect(plan.trap, 443) as sock:
         sock.sendall(tls.client_hello(said))
         assert refused_by_alert(sock)
-    vm.weir.expect(ev="deny", reason="name.mismatch", stage="bytes", sni=said, dst=f"{plan.trap}:443")
+    vm.weir.expect(ev="deny", reason="name.mismatch", stage="bytes", sni=said, dst=endpoint(plan.trap, 443))
     assert saw_nothing(server)
 
 
@@ -182,7 +183,7 @@ def test_c11_an_address_without_a_name(lab, plan):
     vm = lab.vm("allow trap.lab.example tcp/443")
     with pytest.raises(ConnectionRefusedError):
         vm.connect(plan.trap, 443)
-    vm.weir.expect(ev="deny", reason="name.unpinned", stage="open", dst=f"{plan.trap}:443", repeat=None)
+    vm.weir.expect(ev="deny", reason="name.unpinned", stage="open", dst=endpoint(plan.trap, 443), repeat=None)
     done = vm.curl("--resolve", f"trap.lab.example:443:{plan.trap}", "https://trap.lab.example/")
     assert done.returncode == 7, done  # could not connect
     assert server.accepted == 0
@@ -205,9 +206,9 @@ def test_c12_two_names_on_one_address_with_real_programs(lab, plan, world):
     forbidden = fetch("http://one.cdn.example/", "one.cdn.example", 80)
     assert "refused by network policy" in forbidden.stdout, forbidden
     vm.weir.expect(ev="close", verdict="allow", name="one.cdn.example", name_src="sni", sni="one.cdn.example")
-    vm.weir.expect(ev="deny", reason="name.mismatch", sni="two.cdn.example", dst=f"{plan.cdn}:443")
+    vm.weir.expect(ev="deny", reason="name.mismatch", sni="two.cdn.example", dst=endpoint(plan.cdn, 443))
     vm.weir.expect(ev="close", verdict="allow", name="two.cdn.example", name_src="host")
-    vm.weir.expect(ev="deny", reason="name.mismatch", host="one.cdn.example", dst=f"{plan.cdn}:80")
+    vm.weir.expect(ev="deny", reason="name.mismatch", host="one.cdn.example", dst=endpoint(plan.cdn, 80))
 
 
 def test_c12_openssl_sees_the_alert(lab, plan, world):
@@ -215,7 +216,7 @@ def test_c12_openssl_sees_the_alert(lab, plan, world):
     vm.resolve("one.cdn.example")
     vm.resolve("two.cdn.example")
     for name, status in (("one.cdn.example", 0), ("two.cdn.example", 1)):
-        done = vm.guest.run(["openssl", "s_client", "-connect", f"{plan.cdn}:443", "-servername", name,
+        done = vm.guest.run(["openssl", "s_client", "-connect", endpoint(plan.cdn, 443), "-servername", name,
                              "-CAfile", world.ca, "-verify_return_error"], stdin=subprocess.DEVNULL)
         assert done.returncode == status, done
         assert ("SSL alert number 49" in done.stderr) == (status == 1), done.stderr
@@ -238,7 +239,7 @@ def test_b02_a_name_does_not_hide_that_the_port_is_closed(lab, plan):
     vm.resolve("trap.lab.example")
     with pytest.raises(ConnectionRefusedError):
         vm.connect(plan.trap, 443)
-    vm.weir.expect(reason="dial.refused", dst=f"{plan.trap}:443")
+    vm.weir.expect(reason="dial.refused", dst=endpoint(plan.trap, 443))
 
 
 def test_c09_t43_tls_to_a_port_of_another_protocol_is_judged_too(lab, plan):

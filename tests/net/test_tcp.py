@@ -10,6 +10,7 @@ import pytest
 
 import pattern
 import servers
+from plan import endpoint
 from waiting import undisturbed, wait_until
 
 LINKS = ["tap", "stream"]
@@ -19,7 +20,7 @@ PAUSE_S = 5  # catalogue B4
 
 
 def close_record(vm, server, **fields):
-    return vm.weir.expect(ev="close", proto="tcp", dst=f"{server.addr}:{server.port}", **fields)
+    return vm.weir.expect(ev="close", proto="tcp", dst=endpoint(server.addr, server.port), **fields)
 
 
 def allowed(lab, script, link="tap", config=None, **kwargs):
@@ -85,7 +86,7 @@ def test_b02_closed_port_is_refused_at_once(lab, plan):
             with pytest.raises(ConnectionRefusedError):  # a SYN-ACK first would make connect() succeed
                 vm.connect(plan.peer, port)
             took.append(time.monotonic() - start)
-        vm.weir.expect(reason="dial.refused", dst=f"{plan.peer}:{port}")
+        vm.weir.expect(reason="dial.refused", dst=endpoint(plan.peer, port))
     assert max(took) < 0.100
 
 
@@ -98,7 +99,7 @@ def test_b02_unreachable_is_told_as_unreachable(lab, plan, where):
         vm.connect(target, 80)
     assert caught.value.errno == errno.EHOSTUNREACH
     assert time.monotonic() - start < 0.5
-    vm.weir.expect(reason="dial.unreachable", dst=f"{target}:80")
+    vm.weir.expect(reason="dial.unreachable", dst=endpoint(target, 80))
 
 
 def test_b02_black_hole_ends_with_the_dial_timeout(lab, plan):
@@ -109,7 +110,7 @@ def test_b02_black_hole_ends_with_the_dial_timeout(lab, plan):
     took = time.monotonic() - start
     assert caught.value.errno in (errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ECONNREFUSED)
     assert 0.9 < took < 2.0
-    vm.weir.expect(reason="dial.timeout", dst=f"{plan.hole}:80")
+    vm.weir.expect(reason="dial.timeout", dst=endpoint(plan.hole, 80))
 
 
 # ---- B4: a slow reader ----

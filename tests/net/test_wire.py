@@ -44,7 +44,8 @@ def mss(size):
     return struct.pack(">BBH", 2, 4, size)
 
 
-@pytest.mark.parametrize("offered,longest", [(536, 536), (1460, 1460), (9000, 1460)])
+@pytest.mark.per_family("offered,longest", ipv4=[(536, 536), (1460, 1460), (9000, 1460)],
+                        ipv6=[(1220, 1220), (1440, 1440), (9000, 1440)])
 def test_a07_a08_no_segment_above_the_peers_mss_or_the_mtu(lab, plan, offered, longest):
     def script(conn):
         conn.sendall(b"x" * 20000)
@@ -56,7 +57,7 @@ def test_a07_a08_no_segment_above_the_peers_mss_or_the_mtu(lab, plan, offered, l
     assert data == b"x" * 20000 and seen == longest
 
 
-@pytest.mark.parametrize("mtu", [576, 9000, 65520])
+@pytest.mark.per_family("mtu", ipv4=[576, 9000, 65520], ipv6=[1280, 9000, 65520])
 def test_a07_the_mtu_is_the_bound(lab, plan, mtu):
     size = 200000
 
@@ -67,7 +68,7 @@ def test_a07_the_mtu_is_the_bound(lab, plan, mtu):
     guest = Guest(lab, plan, lab.serve(script), args=["--mtu", str(mtu)])
     ours, theirs = guest.connect(4000, options=mss(65495))
     data, seen = guest.collect(4000, ours, theirs, size)
-    assert len(data) == size and seen == mtu - 40
+    assert len(data) == size and seen == mtu - plan.header - 20
 
 
 def corrupt(packet, at):
@@ -80,13 +81,16 @@ def test_a11_a_wrong_checksum_is_dropped_and_counted(lab, plan):
     good = frames.udp(plan.guest, plan.peer, 4000, server.port, b"good")
     bad = frames.udp(plan.guest, plan.peer, 4000, server.port, b"bad!")
     syn = frames.tcp(plan.guest, plan.peer, 4001, server.port, SYN, seq=1)
-    for packet in (corrupt(bad, 10), corrupt(bad, 26), corrupt(bad, 30), corrupt(syn, 36), good):
+    wrong = [corrupt(bad, plan.header + 6), corrupt(bad, plan.header + 10), corrupt(syn, plan.header + 16)]
+    if plan.header == 20:
+        wrong.append(corrupt(bad, 10))  # only IPv4's header has one
+    for packet in (*wrong, good):
         guest.wire.send_ip(packet)
-    answer = guest.wire.receive_where(lambda p: p.proto is not None)
+    answer = guest.wire.receive_where(lambda p: p.proto in (frames.TCP, frames.UDP))
     assert answer.proto == frames.UDP and answer.data == b"good"
     assert [data for _, data in server.seen] == [b"good"]
     guest.vm.weir.stop()
-    assert guest.vm.weir.counter("frame.csum") == 4
+    assert guest.vm.weir.counter("frame.csum") == len(wrong)
 
 
 def test_b20_a_stray_segment_gets_rst(lab, plan):
@@ -161,6 +165,6 @@ def test_a05_a_source_port_or_address_zero_is_no_flow(lab, plan):
     guest = Guest(lab, plan, server)
     guest.wire.send_ip(frames.tcp(plan.guest, plan.peer, 0, server.port, SYN, seq=1))
     guest.wire.send_ip(frames.tcp(plan.guest, plan.peer, 4000, 0, SYN, seq=1))
-    guest.wire.send_ip(frames.tcp("0.0.0.0", plan.peer, 4000, server.port, SYN, seq=1))
+    guest.wire.send_ip(frames.tcp(plan.any, plan.peer, 4000, server.port, SYN, seq=1))
     guest.connect(4001)
     assert server.accepted == 1

@@ -133,7 +133,7 @@ void vm_read_packet(const struct line *line, unsigned at, const struct addr *own
     struct packet *p = out_packet;
     struct packet_fields *f = out_fields;
     bool ports;
-    uint32_t n;
+    uint32_t n = 0;
 
     *p = (struct packet){.wscale = -1, .ttl = TTL, .dont_fragment = true, .window = 65535};
     *f = (struct packet_fields){0};

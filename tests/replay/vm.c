@@ -325,10 +325,18 @@ static void note_received(struct vm *vm, struct packet *p)
     p->rel_ack = p->ack - t->guest_isn;
 }
 
+/* Router advertisements come when nobody asked: cases are about what they say themselves. */
+static bool is_advertisement(const uint8_t *bytes, size_t len)
+{
+    return len > 54 && bytes[12] == 0x86 && bytes[13] == 0xdd && bytes[20] == 58 && bytes[54] == 134;
+}
+
 static void remember(struct vm *vm, const struct packet *p, const uint8_t *bytes, size_t len)
 {
     struct seen *s;
 
+    if (is_advertisement(bytes, len))
+        return;
     CHECK(vm->seen_count < VM_FRAMES_MAX);
     if (vm->seen_count == vm->seen_cap) {
         vm->seen_cap = vm->seen_cap ? 2 * vm->seen_cap : 256;

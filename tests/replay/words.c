@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "family.h"
 
 enum { SCRIPT_BYTES_MAX = 1 << 20, STATUS_USAGE = 2 };
 
@@ -89,6 +90,14 @@ static bool is_time(const char *word)
     return isdigit((unsigned char)*word) && strspn(word, "0123456789.") == strlen(word) && strchr(word, '.');
 }
 
+static void drop_word(struct line *line)
+{
+    line->count--;
+    memmove(line->words, line->words + 1, line->count * sizeof(line->words[0]));
+    memmove(line->lens, line->lens + 1, line->count * sizeof(line->lens[0]));
+    memmove(line->quoted, line->quoted + 1, line->count * sizeof(line->quoted[0]));
+}
+
 static void read_time(struct line *line, uint64_t *at_us)
 {
     const char *word = line->words[0];
@@ -101,10 +110,19 @@ static void read_time(struct line *line, uint64_t *at_us)
     else
         *at_us = (uint64_t)(strtod(word, NULL) * 1e6 + 0.5);
     line->at_us = *at_us;
-    line->count--;
-    memmove(line->words, line->words + 1, line->count * sizeof(line->words[0]));
-    memmove(line->lens, line->lens + 1, line->count * sizeof(line->lens[0]));
-    memmove(line->quoted, line->quoted + 1, line->count * sizeof(line->quoted[0]));
+    drop_word(line);
+}
+
+/* "v4 ..." and "v6 ...": a line of one family's. Return: whether it is one for this run. */
+static bool read_family(struct line *line)
+{
+    bool mine = true;
+
+    if (line->count > 0 && !line->quoted[0] && family_is_word(line->words[0])) {
+        mine = family_is_now(line->words[0]);
+        drop_word(line);
+    }
+    return mine;
 }
 
 static void split(struct script *s)
@@ -123,7 +141,7 @@ static void split(struct script *s)
         line->text = s->copy + (p - s->bytes);
         read_words(line, p);
         read_time(line, &at_us);
-        s->count += line->count > 0;
+        s->count += read_family(line) && line->count > 0;
         p = next;
     }
 }
@@ -131,6 +149,7 @@ static void split(struct script *s)
 bool script_read(struct script *s, const char *dir, const char *name)
 {
     FILE *f;
+    char *bytes;
     size_t len;
     unsigned lines = 2;
 
@@ -141,10 +160,17 @@ bool script_read(struct script *s, const char *dir, const char *name)
         script_free(s);
         return false;
     }
-    s->bytes = calloc(1, SCRIPT_BYTES_MAX + 1);
-    CHECK(s->bytes);
-    len = fread(s->bytes, 1, SCRIPT_BYTES_MAX, f);
+    bytes = calloc(1, SCRIPT_BYTES_MAX + 1);
+    CHECK(bytes);
+    (void)fread(bytes, 1, SCRIPT_BYTES_MAX, f);
     (void)fclose(f);
+    s->bytes = family_text(bytes);
+    free(bytes);
+    if (!s->bytes) {
+        (void)fprintf(stderr, "%s: an address that has no counterpart in IPv6 (family.c)\n", s->path);
+        exit(STATUS_USAGE);
+    }
+    len = strlen(s->bytes);
     for (size_t i = 0; i < len; i++)
         lines += s->bytes[i] == '\n';
     s->copy = malloc(len + 1);
@@ -236,18 +262,24 @@ void word_endpoint(const struct line *line, const char *word, const struct addr 
 {
     const char *colon = strrchr(word, ':');
     char host[ADDR_TEXT_MAX];
+    size_t n;
 
     if (!colon && own) {
         *out_addr = *own;
         *out_port = (uint16_t)word_number(line, word);
         return;
     }
-    if (!colon || (size_t)(colon - word) >= sizeof(host))
+    n = colon ? (size_t)(colon - word) : 0;
+    *out_port = colon ? (uint16_t)word_number(line, colon + 1) : 0;
+    if (n > 2 && word[0] == '[' && word[n - 1] == ']') {
+        word++;
+        n -= 2;
+    }
+    if (!colon || n >= sizeof(host))
         line_fail(line, "'%s' is no ADDR:PORT", word);
-    memcpy(host, word, (size_t)(colon - word));
-    host[colon - word] = '\0';
+    memcpy(host, word, n);
+    host[n] = '\0';
     word_addr(line, host, out_addr);
-    *out_port = (uint16_t)word_number(line, colon + 1);
 }
 
 size_t word_hex(const struct line *line, const char *word, uint8_t *out, size_t max)

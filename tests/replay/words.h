@@ -1,6 +1,7 @@
 /*
  * The scripts of a case, as lines of words: blanks separate, "quotes" hold bytes (\r \n \t \\ \" \xNN), # begins a comment. A line's
- * first word may be a time in seconds: 0.250 from the case's beginning, +0.010 after the time of the line before.
+ * first word may be a time in seconds: 0.250 from the case's beginning, +0.010 after the time of the line before. Behind it, v4 or v6
+ * makes it a line of that family's runs alone. What is read is in the words of the run's family already (family.h).
  */
 #ifndef WEIR_TESTS_REPLAY_WORDS_H
 #define WEIR_TESTS_REPLAY_WORDS_H
@@ -49,7 +50,7 @@ bool line_has(const struct line *line, unsigned from, const char *word);
 uint64_t word_number(const struct line *line, const char *word); /* decimal or 0x, with KiB or MiB */
 uint64_t word_time_us(const struct line *line, const char *word); /* 5ms, 2s, 1m, 100us, or seconds 0.25 */
 
-/** ADDR:PORT; PORT alone is @own's. */
+/** ADDR:PORT or [ADDR]:PORT; PORT alone is @own's. */
 void word_endpoint(const struct line *line, const char *word, const struct addr *own, struct addr *out_addr,
                    uint16_t *out_port);
 void word_addr(const struct line *line, const char *word, struct addr *out);

@@ -19,7 +19,9 @@ static void fill(void)
 
 static int reply(struct sim *sim, size_t len)
 {
-    int err = stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 5000, bytes, len);
+    struct datagram d = {
+        .src = sim_server4, .dst = sim_guest4, .src_port = 53, .dst_port = 5000, .bytes = bytes, .len = len};
+    int err = stack_send_datagram(sim->stack, sim->guest, &d);
 
     sim_turn(sim);
     return err;
@@ -231,16 +233,13 @@ static void test_nobody_there(void **state)
     assert_int_equal(sim_count(sim, COUNTER_FRAMES_OUT), 0);
 }
 
-/* lwIP's heap is full: datagrams are lost both ways, users see how often it refused, and it goes on afterwards. */
+/* lwIP's heap is full: datagrams pass all the same, for none takes anything of it. */
 static void test_full_heap(void **state)
 {
-    static const size_t sizes[] = {48, sizeof(void *)}; /* the blocks of a datagram are no larger */
+    static const size_t sizes[] = {48, sizeof(void *)};
     struct sim *sim = *state;
     void **blocks = NULL, **block;
 
-    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
-    sim_turn(sim);
-    assert_int_equal(reply(sim, 1), 0); /* now each size that it takes has had its slab */
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         while ((block = heap_malloc(sizes[i]))) {
             *block = blocks;
@@ -249,17 +248,13 @@ static void test_full_heap(void **state)
     sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
     sim_turn(sim);
     assert_int_equal(sim->datagrams, 1);
-    assert_int_equal(sim_count(sim, COUNTER_HEAP_FULL), 3); /* twice above */
-    assert_true(reply(sim, 1) < 0);
-    assert_int_equal(sim_count(sim, COUNTER_HEAP_FULL), 4);
+    assert_int_equal(sim_count(sim, COUNTER_HEAP_FULL), 2); /* above */
+    assert_int_equal(reply(sim, 1), 0);
+    assert_int_equal(sim_count(sim, COUNTER_HEAP_FULL), 2);
     while ((block = blocks)) {
         blocks = *block;
         heap_free(block);
     }
-    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, "x", 1);
-    sim_turn(sim);
-    assert_int_equal(sim->datagrams, 2);
-    assert_int_equal(reply(sim, 1), 0);
 }
 
 /* ICMP errors quote what the guest sent, to the guest, in the name of its gateway (RFC 792, RFC 1812). */

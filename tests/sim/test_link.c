@@ -325,7 +325,8 @@ static void test_guest_reset(void **state)
     guest_reset(sim->guest, &wire);
     assert_int_equal(sim->pool.bytes_used, 0);
     assert_false(sim->guest->mac_known);
-    (void)stack_send_datagram(sim->stack, sim->guest, &sim_server4, 53, &sim_guest4, 1000, "x", 1);
+    (void)stack_send_datagram(sim->stack, sim->guest, &(struct datagram){.src = sim_server4, .dst = sim_guest4,
+                              .src_port = 53, .dst_port = 1000, .bytes = "x", .len = 1});
     sim_turn(sim);
     assert_null(sim_take(sim)); /* nobody is known to be there */
     memcpy(sim->guest_mac, other_mac, FRAME_MAC_BYTES);

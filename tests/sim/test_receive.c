@@ -374,7 +374,7 @@ static void test_window_grows(void **state)
             .pool_bytes = cases[i].pool_bytes, .flow_buffer_bytes = cases[i].flow_buffer_bytes, .seed = 21};
         struct sim_peer_options super = automatic;
         struct sim *sim = *state = sim_start(&options);
-        struct sim_peer *peers[4];
+        struct sim_peer *peers[4] = {0};
         uint64_t sum = 0;
 
         super.super_segments = true;

@@ -145,17 +145,17 @@ static void test_c08_a_policy_is_completed(void **state)
 {
     struct policy *given = allow_all(), *first, *second;
     struct addr_prefix net;
-    struct network net4;
+    struct networks nets = {0};
     struct host_addrs host = {.count = 1};
     struct addr a;
 
     (void)state;
     assert_int_equal(addr_prefix_parse("9.9.1.0/24", &net), 0);
-    net4 = network_plan(&net);
+    nets.v4 = network_plan(&net);
     host.addrs[0] = addr("9.9.9.9");
-    first = policy_build(given, &net4, &host);
+    first = policy_build(given, &nets, &host);
     host.addrs[0] = addr("9.9.9.10");
-    second = policy_build(first, &net4, &host); /* of one that was completed before */
+    second = policy_build(first, &nets, &host); /* of one that was completed before */
     policy_unref(given);
     assert_int_equal(judge(first, "9.9.9.9"), VERDICT_DENY);
     assert_int_equal(judge(first, "9.9.9.10"), VERDICT_ALLOW);

@@ -97,6 +97,7 @@ static int setup(void **state)
     closes = 0;
     instance_config_init(&config);
     config.limits.flows = 16;
+    config.net6 = (struct addr_prefix){.base = {.family = ADDR_NONE}}; /* no frame that nobody asked for */
     config.limits.buffers = 1 << 20;
     strcpy(config.name, "vm");
     config.policy = setup_policy(NULL, "");
@@ -197,7 +198,7 @@ static void test_a_full_network(void **state)
 
     (void)state;
     assert_int_equal(addr_prefix_parse("192.168.127.0/29", &in->config.net4), 0);
-    in->net4 = network_plan(&in->config.net4);
+    in->nets.v4 = network_plan(&in->config.net4);
     for (int i = 2; i <= 5; i++)
         assert_non_null(open_held(NULL, &err));
     assert_null(open_held(NULL, &err));

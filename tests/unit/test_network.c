@@ -93,7 +93,8 @@ static void test_check(void **state)
         {"the limited broadcast", "255.255.255.248/29", -EPERM},
         {"IPv6", "fd77::/64", 0},
         {"IPv6, longer than address configuration can", "fd77::/65", -ERANGE},
-        {"IPv6, shorter", "fd77::/63", -ERANGE},
+        {"IPv6, a /64 for each guest", "fd77::/48", 0},
+        {"IPv6, more than that", "fd77::/47", -ERANGE},
         {"IPv6 link-local", "fe80::/64", -EPERM},
         {"IPv6 multicast", "ff02::/64", -EPERM},
     };
@@ -107,12 +108,48 @@ static void test_check(void **state)
     }
 }
 
+static void expect_link(const struct network *n, unsigned number, const char *want, bool want_own)
+{
+    char text[ADDR_PREFIX_TEXT_MAX];
+    bool own;
+    struct addr_prefix net = network_on_link(n, number, &own);
+
+    assert_string_equal(addr_prefix_format(&net, text), want);
+    assert_int_equal(own, want_own);
+}
+
+/* A14: with room for it each guest has a /64 of its own; gateway and alias are the same for all. */
+static void test_a14_a_network_of_networks(void **state)
+{
+    struct addr_prefix wide = prefix("fd77:1:2::/48"), one = prefix("fd77:1:2::/64");
+    struct network n = network_plan(&wide), shared = network_plan(&one);
+    struct addr first = network_guest(&n, 0), second = network_guest(&n, 1), last = network_guest(&n, 0xffff);
+    struct addr beyond = network_guest(&n, 0x10000);
+
+    (void)state;
+    expect(&n.gateway, "fd77:1:2::1");
+    expect(&n.alias, "fd77:1:2:0:ffff:ffff:ffff:fffe");
+    expect(&first, "fd77:1:2::2");
+    expect(&second, "fd77:1:2:1::2");
+    expect(&last, "fd77:1:2:ffff::2");
+    expect(&beyond, "-");
+    expect_link(&n, 0, "fd77:1:2::/64", true);
+    expect_link(&n, 0x102, "fd77:1:2:102::/64", true);
+    first = network_guest(&shared, 0);
+    second = network_guest(&shared, 1);
+    expect(&first, "fd77:1:2::2");
+    expect(&second, "fd77:1:2::3");
+    expect_link(&shared, 0, "fd77:1:2::/64", true);
+    expect_link(&shared, 1, "fd77:1:2::/64", false); /* two that choose addresses could meet */
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_plan),
         cmocka_unit_test(test_guests_end_before_the_alias),
         cmocka_unit_test(test_check),
+        cmocka_unit_test(test_a14_a_network_of_networks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -266,7 +266,7 @@ void sock_drained(struct sock *sock, uint64_t bytes)
 
 void sock_datagram(struct sock *sock, const struct addr *from, uint16_t port, const void *bytes, size_t len)
 {
-    struct datagram *d;
+    struct host_datagram *d;
 
     if (sock->datagram_count >= KERNEL_DATAGRAMS_MAX)
         return;
@@ -369,7 +369,7 @@ void sock_close(struct sock *sock)
 void sock_free(struct sock *sock)
 {
     while (!list_empty(&sock->datagrams))
-        kernel_free(LIST_ENTRY(list_take_first(&sock->datagrams), struct datagram, node));
+        kernel_free(LIST_ENTRY(list_take_first(&sock->datagrams), struct host_datagram, node));
     list_unlink(&sock->ready);
     list_unlink(&sock->fed);
     list_unlink(&sock->all);

@@ -33,7 +33,7 @@ enum {
 enum sock_state { SOCK_NEW, SOCK_CONNECTING, SOCK_OPEN, SOCK_FAILED, SOCK_DEAD };
 enum sock_io { SOCK_IN = 1, SOCK_OUT = 2, SOCK_ERR = 4, SOCK_HUP = 8 };
 
-struct datagram {
+struct host_datagram {
     struct list node;
     struct addr from;
     uint16_t port;

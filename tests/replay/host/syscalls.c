@@ -12,10 +12,15 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 
 #include "base/check.h"
 #include "base/sockaddr.h"
 #include "kernel.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103 /* newer than some headers */
+#endif
 
 ssize_t __real_readv(int fd, const struct iovec *iov, int iovcnt);
 int __real_close(int fd);
@@ -23,6 +28,9 @@ int __real_close(int fd);
 int __wrap_socket(int family, int type, int protocol);
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t len);
 ssize_t __wrap_send(int fd, const void *bytes, size_t len, int flags);
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags);
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout);
 ssize_t __wrap_recv(int fd, void *out, size_t len, int flags);
 ssize_t __wrap___recv_chk(int fd, void *out, size_t len, size_t room, int flags);
 ssize_t __wrap_sendto(int fd, const void *bytes, size_t len, int flags, const struct sockaddr *to, socklen_t to_len);
@@ -109,14 +117,14 @@ static ssize_t take_datagram(struct sock *sock, void *out, size_t len, int flags
                              socklen_t *from_len)
 {
     struct sockaddr_storage ss;
-    struct datagram *d;
+    struct host_datagram *d;
     ssize_t n;
 
     if (sock->error != 0)
         return -sock_take_error(sock);
     if (list_empty(&sock->datagrams))
         return -EAGAIN;
-    d = LIST_ENTRY(list_take_first(&sock->datagrams), struct datagram, node);
+    d = LIST_ENTRY(list_take_first(&sock->datagrams), struct host_datagram, node);
     sock->datagram_count--;
     n = (ssize_t)(d->len < len ? d->len : len);
     memcpy(out, d->bytes, (size_t)n);
@@ -138,6 +146,53 @@ ssize_t __wrap_recvfrom(int fd, void *out, size_t len, int flags, struct sockadd
     if (!sock)
         return answer(-EBADF);
     return answer(sock->stream ? sock_readv(sock, &iov, 1) : take_datagram(sock, out, len, flags, from, from_len));
+}
+
+/* Rows of datagrams (UDP_SEGMENT) leave one by one. */
+ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    const struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    const uint8_t *bytes = message->msg_iov->iov_base;
+    size_t len = message->msg_iov->iov_len;
+    uint16_t segment = 0;
+
+    CHECK(message->msg_iovlen == 1);
+    if (c && c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_SEGMENT)
+        memcpy(&segment, CMSG_DATA(c), sizeof(segment));
+    for (size_t at = 0; segment > 0 && len - at > segment; at += segment, bytes += segment)
+        if (__wrap_sendto(fd, bytes, segment, flags, message->msg_name, message->msg_namelen) < 0)
+            return -1;
+    if (segment > 0)
+        len = (len - 1) % segment + 1;
+    return __wrap_sendto(fd, bytes, len, flags, message->msg_name, message->msg_namelen) < 0
+               ? -1
+               : (ssize_t)message->msg_iov->iov_len;
+}
+
+/* An error is told by the call that meets it: the error queue is empty. */
+ssize_t __wrap_recvmsg(int fd, struct msghdr *message, int flags)
+{
+    (void)message;
+    CHECK(flags & MSG_ERRQUEUE);
+    return answer(sock_of(fd) ? -EAGAIN : -EBADF);
+}
+
+int __wrap_recvmmsg(int fd, struct mmsghdr *messages, unsigned count, int flags, struct timespec *timeout)
+{
+    unsigned n = 0;
+
+    (void)timeout;
+    for (; n < count; n++) {
+        struct msghdr *m = &messages[n].msg_hdr;
+        ssize_t len = __wrap_recvfrom(fd, m->msg_iov->iov_base, m->msg_iov->iov_len, flags, m->msg_name,
+                                      &m->msg_namelen);
+
+        if (len < 0)
+            break;
+        messages[n].msg_len = (unsigned)len;
+        m->msg_controllen = 0;
+    }
+    return n > 0 ? (int)n : -1;
 }
 
 ssize_t __wrap_recv(int fd, void *out, size_t len, int flags)

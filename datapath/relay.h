@@ -1,0 +1,56 @@
+/*
+ * What UDP and ping have in common: one unconnected host socket per guest endpoint (RFC 4787: endpoint-independent
+ * mapping), one flow per destination of it. Replies pass only from an address and port the guest was allowed to write
+ * to from that endpoint; what the network says of a datagram comes back to the guest as its gateway's word.
+ *
+ *   guest's datagram ─ relay_udp.c / relay_ping.c ─ relay_open() once ─ relay_send()
+ *   host's reply ─ relay.c finds the flow ─ relay_udp_reply() / relay_ping_reply()
+ */
+#ifndef WEIR_DATAPATH_RELAY_H
+#define WEIR_DATAPATH_RELAY_H
+
+#include "datapath/flow.h"
+#include "proxy/host_dgram.h"
+#include "stack/stack.h"
+
+enum {
+    RELAY_TURNS_MAX = 4,     /* batches taken from one socket in a turn of the loop */
+    RELAY_ERRORS_MAX = 64,   /* of its error queue in a turn */
+    RELAY_PING_IDLE_MS = 30000,
+};
+
+struct relay;
+
+struct relay *relay_new(struct instance *in); /* NULL: out of memory */
+void relay_free(struct relay *relay);         /* NULL is fine; after its instance_child_closed() */
+
+/** Close what is left; instance_child_closed() once the last handle is closed. */
+void relay_close(struct relay *relay);
+
+/**
+ * Judge the first datagram to a destination and make its flow. A refusal is recorded, and the guest is told.
+ *
+ * @f: the datagram
+ *
+ * Return: NULL when it is refused.
+ */
+struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind);
+
+/** Refuse a datagram: a record, and ICMP for the guest. */
+void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, enum reason reason);
+
+/**
+ * Send to the flow's destination.
+ *
+ * @df:      no router may fragment it
+ * @segment: as in host_dgram_send()
+ *
+ * Return: 0, or -errno; the guest has been told by then if the network is the reason (-EMSGSIZE apart from @segment,
+ * -ENETUNREACH, ...), and one -EMSGSIZE of several datagrams in a row is for the caller to take apart.
+ */
+int relay_send(struct flow *flow, bool df, const void *bytes, size_t len, uint16_t segment);
+
+/** The flow ends: its endpoint's socket goes with the last one. */
+void relay_detach(struct flow *flow);
+
+#endif

@@ -1,0 +1,105 @@
+#include "datapath/relay_ping.h"
+
+#include <string.h>
+
+#include "datapath/instance_private.h"
+
+enum { ICMP_HEADER_BYTES = 8, ECHO4 = 8, ECHO4_REPLY = 0, ECHO6 = 128, ECHO6_REPLY = 129 };
+
+/* The guest's budget of echoes. */
+static bool may_ping(struct link *link)
+{
+    uint64_t now_ms = instance_now(link->instance), earned = (now_ms - link->ping_refill_ms) / PING_EVERY_MS;
+
+    if (earned > 0) {
+        link->ping_tokens = earned >= PING_BURST - link->ping_tokens ? PING_BURST
+                                                                     : link->ping_tokens + (uint32_t)earned;
+        link->ping_refill_ms += earned * PING_EVERY_MS;
+    }
+    if (link->ping_tokens == 0)
+        return false;
+    link->ping_tokens--;
+    return true;
+}
+
+/* The kernel puts an id of its own into the request, and the checksum. */
+static void write_request(const struct echo *e, uint8_t out[static ICMP_HEADER_BYTES + PING_PAYLOAD_MAX])
+{
+    memset(out, 0, ICMP_HEADER_BYTES);
+    out[0] = e->dst.family == ADDR_V6 ? ECHO6 : ECHO4;
+    out[6] = (uint8_t)(e->seq >> 8);
+    out[7] = (uint8_t)e->seq;
+    if (e->len > 0)
+        memcpy(out + ICMP_HEADER_BYTES, e->bytes, e->len);
+}
+
+void relay_ping_echo(void *ctx, struct guest *guest, struct frame *f)
+{
+    struct instance *in = ctx;
+    struct link *link = link_of(guest);
+    struct flow_key key = flow_key_of(link, f);
+    struct echo e = stack_read_echo(f);
+    uint8_t request[ICMP_HEADER_BYTES + PING_PAYLOAD_MAX];
+    struct flow *flow;
+
+    key.guest_port = e.id;
+    key.port = 0;
+    flow = flow_find(&in->flows, &key);
+    if (!flow)
+        flow = relay_open(link, &key, f, FLOW_PING);
+    if (!flow)
+        return;
+    if (e.len > PING_PAYLOAD_MAX || !may_ping(link)) {
+        instance_count(in, COUNTER_LIMIT_PING);
+        relay_refuse(link, &key, f, REASON_LIMIT_RATE);
+        return;
+    }
+    write_request(&e, request);
+    flow->active_ms = instance_now(in);
+    if (relay_send(flow, false, request, ICMP_HEADER_BYTES + e.len, 0) < 0)
+        instance_count(in, COUNTER_UDP_HOST_DROP);
+    else
+        flow->up_bytes += e.len;
+}
+
+/* An ICMP message of the host's socket as the guest's own echo. Return: false when it is of another type. */
+static bool read_message(const struct flow *flow, const uint8_t *icmp, size_t len, uint8_t type, struct echo *out)
+{
+    if (len < ICMP_HEADER_BYTES || icmp[0] != type)
+        return false;
+    *out = (struct echo){
+        .id = flow->key.guest_port,
+        .seq = (uint16_t)(icmp[6] << 8 | icmp[7]),
+        .bytes = icmp + ICMP_HEADER_BYTES,
+        .len = len - ICMP_HEADER_BYTES,
+    };
+    return true;
+}
+
+void relay_ping_reply(struct flow *flow, const struct host_dgram_in *dgram)
+{
+    bool v6 = flow->key.dst.family == ADDR_V6;
+    struct echo e;
+
+    if (!read_message(flow, dgram->bytes, dgram->len, v6 ? ECHO6_REPLY : ECHO4_REPLY, &e) ||
+        e.len > STACK_ECHO_BYTES_MAX) {
+        instance_count(flow->instance, COUNTER_ICMP_IGNORED);
+        return;
+    }
+    e.src = flow->key.dst;
+    e.dst = flow->key.guest;
+    flow->active_ms = instance_now(flow->instance);
+    if (stack_send_echo_reply(flow->link->guest, &e) == 0) /* else counted there */
+        flow->down_bytes += e.len;
+}
+
+void relay_ping_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len)
+{
+    struct echo e;
+
+    if (!read_message(flow, bytes, len, flow->key.dst.family == ADDR_V6 ? ECHO6 : ECHO4, &e))
+        return;
+    e.src = flow->key.guest;
+    e.dst = flow->key.dst;
+    stack_send_echo_error(flow->link->guest, &e, what, mtu);
+}
