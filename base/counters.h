@@ -62,6 +62,7 @@
     X(DNS_TYPE, "dns.type")                                                                        \
     X(DNS_MALFORMED, "dns.malformed")                                                              \
     X(DNS_REBIND, "dns.rebind")                                                                    \
+    X(DNS_UNROUTED, "dns.unrouted")     /* addresses left out of answers: the host has no route */ \
     X(DNS_UPSTREAM, "dns.upstream")     /* no upstream answered in time */                         \
     X(DNS_UPSTREAM_BAD, "dns.upstream_bad") /* answers that did not fit their question */          \
     /* log */                                                                                      \

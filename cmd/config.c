@@ -165,7 +165,8 @@ static void print_dns(const struct config *c, FILE *out)
         (void)fputs("  hosts:\n", out);
     for (unsigned i = 0; i < in->host_count; i++)
         (void)fprintf(out, "    \"%s\": \"%s\"\n", in->hosts[i].name, addr_format(&in->hosts[i].addr, text));
-    (void)fprintf(out, "  rebind: %s\n", in->rebind_strip ? "strip" : "refuse");
+    (void)fprintf(out, "  rebind: %s\n  unrouted: %s\n", in->rebind_strip ? "strip" : "refuse",
+                  in->unrouted_strip ? "strip" : "keep");
 }
 
 static void print_layer(const struct config *c, enum policy_layer which, FILE *out)

@@ -60,7 +60,8 @@ static const struct key dns_keys[] = {
     {.name = "hosts", .kind = KEY_HOSTS},
     LIST_OF("search", setting_dns_search),
     TEXT("rebind", setting_dns_rebind),
-    ABSENT("types", "guests have no IPv6, so names are answered with type A only"),
+    TEXT("unrouted", setting_dns_unrouted),
+    ABSENT("types", "names are answered with the types A and AAAA only"),
     END,
 };
 

@@ -222,6 +222,17 @@ int setting_dns_rebind(struct config *c, const char *text, struct problem *p)
     return 0;
 }
 
+int setting_dns_unrouted(struct config *c, const char *text, struct problem *p)
+{
+    static const char *const words[] = {"strip", "keep"};
+    int n = choose(text, words, ARRAY_SIZE(words), "unrouted", p);
+
+    if (n < 0)
+        return n;
+    c->instance.unrouted_strip = n == 0;
+    return 0;
+}
+
 int setting_dns_host(struct config *c, const char *name, const char *text, struct problem *p)
 {
     struct instance_config *in = &c->instance;

@@ -21,6 +21,7 @@ setting_fn setting_dns_mode;
 setting_fn setting_dns_upstream;    /* one more */
 setting_fn setting_dns_search;      /* one more */
 setting_fn setting_dns_rebind;
+setting_fn setting_dns_unrouted;
 setting_fn setting_policy_default;
 setting_fn setting_policy_rule;     /* one more; c->place says where from */
 setting_fn setting_policy_refuse;

@@ -33,7 +33,7 @@ void instance_config_init(struct instance_config *c)
     (void)addr_prefix_parse("fd77:6569:72::/48", &c->net6);
     memcpy(c->gateway_mac, gateway_mac, sizeof(gateway_mac));
     c->mtu = 1500;
-    c->rebind_strip = true;
+    c->rebind_strip = c->unrouted_strip = true;
     c->log_fd = -1;
     strcpy(c->aliases[0], "host.weir.internal");
     c->alias_count = 1;

@@ -72,6 +72,7 @@ struct instance_config {
     char aliases[INSTANCE_ALIASES_MAX][NAME_TEXT_MAX + 1];
     unsigned alias_count;
     bool rebind_strip;                     /* forbidden addresses are cut from an answer; else they spoil it */
+    bool unrouted_strip;                   /* and those to which the host has no route; else they are told */
     struct instance_limits limits;
     int log_fd;                            /* flow log; -1: none. Borrowed */
     /*

@@ -10,6 +10,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/verdicts.h"
 #include "policy/dns.h"
+#include "proxy/host_dgram.h"
 
 enum { REPLY_BYTES_MAX = 4096, QUERY_BYTES_MAX = 512 };
 
@@ -147,6 +148,8 @@ static size_t vet(const struct question *q, const struct dns_answer *a, struct a
     for (size_t i = 0; i < a->addr_count; i++) {
         if (!policy_may_answer(in->policy, q->query.name, &a->addrs[i], instance_wall_s()))
             forbidden++;
+        else if (in->config.unrouted_strip && !host_dgram_reaches(&a->addrs[i]))
+            instance_count(in, COUNTER_DNS_UNROUTED); /* a guest would only try it in vain (RFC 8305 section 1) */
         else if (pins_add(q->link->pins, q->query.name, &a->addrs[i], a->ttl_s, instance_now(in)) < 0)
             instance_count(in, COUNTER_LIMIT_PINS); /* untold: it could never be used */
         else
@@ -390,10 +393,11 @@ static bool is_transfer(uint16_t type)
     return type >= IXFR && type <= ANY;
 }
 
-/* The types that reach an upstream. AAAA does not while guests have no IPv6: an answer would cost them a detour. */
-static bool goes_upstream(uint16_t type)
+/* The types that reach an upstream: those of addresses, of a family that the guest has. */
+static bool goes_upstream(const struct guest *guest, uint16_t type)
 {
-    return type == DNS_TYPE_A;
+    return (type == DNS_TYPE_A && guest_gateway(guest, ADDR_V4).family != ADDR_NONE) ||
+           (type == DNS_TYPE_AAAA && guest_gateway(guest, ADDR_V6).family != ADDR_NONE);
 }
 
 /* Return: whether an answer will come or has come. */
@@ -420,7 +424,7 @@ static bool judge(struct resolver *r, const struct question *q)
         answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
         return true;
     }
-    if (!goes_upstream(q->query.type)) {
+    if (!goes_upstream(q->link->guest, q->query.type)) {
         instance_count(r->instance, COUNTER_DNS_TYPE);
         answer_rcode(r, q, is_transfer(q->query.type) ? DNS_REFUSED : DNS_NOERROR, DNS_EDE_NONE);
         return true;
