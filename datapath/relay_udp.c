@@ -8,26 +8,89 @@
 #include "datapath/instance_private.h"
 #include "datapath/resolver.h"
 
-enum { GATHERED_MAX = 65507 }; /* RFC 768 over RFC 791: more fits no datagram, and no row of them */
+enum { ROW_BYTES_MAX = 65507 }; /* RFC 768 over RFC 791: more fits no datagram, and no row of them */
 
-/* Datagrams of one flow and size in a row, not yet sent; the last one may be shorter and then ends the row. */
-struct relay_udp {
+/* Datagrams of one flow and size, not yet sent; the last one may be shorter and then ends the row. */
+struct row {
     struct flow *flow; /* NULL: none */
+    void (*send)(const struct row *row);
     uint16_t segment;
     bool df;
     unsigned count;
     size_t len;
-    uint8_t bytes[GATHERED_MAX];
+    uint8_t bytes[ROW_BYTES_MAX];
 };
+
+struct relay_udp {
+    struct row up, down;
+};
+
+static void send_up(const struct row *row);
+static void send_down(const struct row *row);
 
 struct relay_udp *relay_udp_new(void)
 {
-    return calloc(1, sizeof(struct relay_udp));
+    struct relay_udp *udp = calloc(1, sizeof(struct relay_udp));
+
+    if (udp) {
+        udp->up.send = send_up;
+        udp->down.send = send_down;
+    }
+    return udp;
 }
 
 void relay_udp_free(struct relay_udp *udp)
 {
     free(udp);
+}
+
+/* ---- rows ---- */
+
+static void row_end(struct row *row)
+{
+    if (row->flow)
+        row->send(row);
+    row->flow = NULL;
+}
+
+static bool row_takes(const struct row *row, const struct flow *flow, size_t len, bool df)
+{
+    return row->flow == flow && row->df == df && len <= row->segment && row->len + len <= ROW_BYTES_MAX;
+}
+
+/* @len: at most ROW_BYTES_MAX */
+static void row_add(struct row *row, struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+{
+    if (row->flow && !row_takes(row, flow, len, df))
+        row_end(row);
+    if (!row->flow) {
+        row->flow = flow;
+        row->segment = (uint16_t)len;
+        row->df = df;
+        row->count = 0;
+        row->len = 0;
+    }
+    memcpy(row->bytes + row->len, bytes, len);
+    row->len += len;
+    row->count++;
+    if (len < row->segment || row->segment == 0 || row->count == HOST_DGRAM_SEGMENTS_MAX)
+        row_end(row);
+}
+
+void relay_udp_flush(struct instance *in)
+{
+    row_end(&in->udp->up);
+    row_end(&in->udp->down);
+}
+
+void relay_udp_forget(struct flow *flow)
+{
+    struct relay_udp *udp = flow->instance->udp;
+
+    if (udp->up.flow == flow)
+        row_end(&udp->up);
+    if (udp->down.flow == flow)
+        row_end(&udp->down);
 }
 
 /* ---- up ---- */
@@ -55,47 +118,9 @@ static void send_row(struct flow *flow, bool df, const uint8_t *bytes, size_t le
         send_one(flow, df, bytes + at, len - at < segment ? len - at : segment);
 }
 
-void relay_udp_flush(struct instance *in)
+static void send_up(const struct row *row)
 {
-    struct relay_udp *udp = in->udp;
-    struct flow *flow = udp->flow;
-
-    udp->flow = NULL;
-    if (flow)
-        send_row(flow, udp->df, udp->bytes, udp->len, udp->segment);
-}
-
-void relay_udp_forget(struct flow *flow)
-{
-    if (flow->instance->udp->flow == flow)
-        relay_udp_flush(flow->instance);
-}
-
-static bool continues(const struct relay_udp *udp, const struct flow *flow, const struct frame *f)
-{
-    return udp->flow == flow && udp->df == f->dont_fragment && f->payload_bytes <= udp->segment &&
-           udp->len + f->payload_bytes <= GATHERED_MAX;
-}
-
-static void gather(struct flow *flow, const struct frame *f)
-{
-    struct instance *in = flow->instance;
-    struct relay_udp *udp = in->udp;
-
-    if (udp->flow && !continues(udp, flow, f))
-        relay_udp_flush(in);
-    if (!udp->flow) {
-        udp->flow = flow;
-        udp->segment = (uint16_t)f->payload_bytes;
-        udp->df = f->dont_fragment;
-        udp->count = 0;
-        udp->len = 0;
-    }
-    memcpy(udp->bytes + udp->len, f->payload, f->payload_bytes);
-    udp->len += f->payload_bytes;
-    udp->count++;
-    if (f->payload_bytes < udp->segment || udp->segment == 0 || udp->count == HOST_DGRAM_SEGMENTS_MAX)
-        relay_udp_flush(in);
+    send_row(row->flow, row->df, row->bytes, row->len, row->segment);
 }
 
 /* Datagrams that the guest's kernel left in a row: at most as many at once as the host's takes. */
@@ -103,7 +128,7 @@ static void send_super(struct flow *flow, const struct frame *f)
 {
     size_t step = (size_t)f->segment * HOST_DGRAM_SEGMENTS_MAX;
 
-    relay_udp_flush(flow->instance);
+    row_end(&flow->instance->udp->up);
     for (size_t at = 0; at < f->payload_bytes; at += step)
         send_row(flow, f->dont_fragment, f->payload + at, f->payload_bytes - at < step ? f->payload_bytes - at : step,
                  f->segment);
@@ -128,29 +153,46 @@ void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
     flow->active_ms = instance_now(in);
     if (f->segment > 0)
         send_super(flow, f);
-    else if (f->payload_bytes <= GATHERED_MAX)
-        gather(flow, f);
+    else if (f->payload_bytes <= ROW_BYTES_MAX)
+        row_add(&in->udp->up, flow, f->payload, f->payload_bytes, f->dont_fragment);
     else
         send_one(flow, f->dont_fragment, f->payload, f->payload_bytes); /* IPv6 can carry 20 bytes more */
 }
 
 /* ---- down ---- */
 
-void relay_udp_reply(struct flow *flow, const struct host_dgram_in *in)
+static void reply(struct flow *flow, const uint8_t *bytes, size_t len, uint16_t segment)
 {
     struct datagram d = {
         .src = flow->key.dst,
         .dst = flow->key.guest,
         .src_port = flow->key.port,
         .dst_port = flow->key.guest_port,
-        .segment = in->segment,
-        .bytes = in->bytes,
-        .len = in->len,
+        .segment = segment < len ? segment : 0,
+        .bytes = bytes,
+        .len = len,
     };
 
-    flow->active_ms = instance_now(flow->instance);
     if (stack_send_datagram(flow->instance->stack, flow->link->guest, &d) == 0) /* else counted there */
-        flow->down_bytes += in->len;
+        flow->down_bytes += len;
+}
+
+static void send_down(const struct row *row)
+{
+    reply(row->flow, row->bytes, row->len, row->segment);
+}
+
+void relay_udp_reply(struct flow *flow, const struct host_dgram_in *dgram)
+{
+    struct row *row = &flow->instance->udp->down;
+
+    flow->active_ms = instance_now(flow->instance);
+    if (flow->link->guest->wire.uso && dgram->segment == 0 && dgram->len <= ROW_BYTES_MAX) {
+        row_add(row, flow, dgram->bytes, dgram->len, false);
+        return;
+    }
+    row_end(row);
+    reply(flow, dgram->bytes, dgram->len, dgram->segment);
 }
 
 void relay_udp_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len)

@@ -1,8 +1,8 @@
 /*
  * UDP between a guest and its peers, over datapath/relay.h.
  *
- * Datagrams of one flow that come in a row are sent to the host by one system call: they are gathered until the turn
- * ends, the flow changes, or one is of another size.
+ * Datagrams of one flow that come in a row are sent by one system call, to the host (UDP_SEGMENT) and to a guest whose
+ * link takes that (USO): they are gathered until the turn ends, the flow changes, or one is of another size.
  */
 #ifndef WEIR_DATAPATH_RELAY_UDP_H
 #define WEIR_DATAPATH_RELAY_UDP_H

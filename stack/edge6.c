@@ -238,6 +238,10 @@ void edge6_input(struct guest *guest, struct frame *f, struct buf *buf, const st
         guest_count(guest, COUNTER_IPV6_OFF);
         return;
     }
+    if (addr_equal(&f->dst, &unspecified)) { /* RFC 4291 section 2.5.2; and lwIP has no answer from there */
+        guest_count(guest, COUNTER_FRAME_BAD);
+        return;
+    }
     if (!source_allowed(guest, f)) {
         guest_count(guest, COUNTER_SPOOF_SRC);
         return;

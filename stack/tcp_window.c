@@ -66,12 +66,15 @@ void tcp_window_credit(struct tcp_conn *conn, uint32_t n)
     }
 }
 
+/* While the pool is short the window opens no further than what would be held; what was said before stands. */
 void tcp_window_announce(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
+    bool is_short = pool_is_short(conn->guest->stack->pool);
+    tcpwnd_size_t open = is_short ? LWIP_MIN(pcb->rcv_wnd, TCP_HOLD_SHORT) : pcb->rcv_wnd;
+    tcpwnd_size_t said = TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt) ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
 
-    if (TCP_SEQ_GT(pcb->rcv_nxt + pcb->rcv_wnd, pcb->rcv_ann_right_edge))
-        pcb->rcv_ann_wnd = pcb->rcv_wnd;
+    pcb->rcv_ann_wnd = LWIP_MAX(open, said);
 }
 
 void tcp_window_release(struct tcp_conn *conn)
