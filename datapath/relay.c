@@ -381,6 +381,26 @@ static void no_socket(struct flow *flow, const struct frame *f, int err)
     relay_refuse(link, &key, f, reason);
 }
 
+static bool judge(struct link *link, const struct flow_key *key, const struct frame *f, struct verdict *out_verdict,
+                  enum group *out_group)
+{
+    verdict_open(link, key, out_verdict, out_group);
+    if (out_verdict->action == VERDICT_ALLOW && *out_group != GROUP_GUEST)
+        return true;
+    if (out_verdict->action == VERDICT_ALLOW) /* no guest is reached through the host */
+        *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
+    refuse(link, key, f, out_verdict);
+    return false;
+}
+
+bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f)
+{
+    struct verdict v;
+    enum group group;
+
+    return judge(link, key, f, &v, &group);
+}
+
 struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind)
 {
     struct instance *in = link->instance;
@@ -389,13 +409,8 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     struct flow *flow = NULL;
     int err;
 
-    verdict_open(link, key, &v, &group);
-    if (v.action != VERDICT_ALLOW || group == GROUP_GUEST) {
-        if (v.action == VERDICT_ALLOW) /* no guest is reached through the host */
-            v = verdict_deny(REASON_FLOOR_GUEST);
-        refuse(link, key, f, &v);
+    if (!judge(link, key, f, &v, &group))
         return NULL;
-    }
     if (link_may_open(link) && link->relayed < in->config.limits.udp_flows)
         flow = flow_claim(&in->flows, key, instance_now(in));
     if (!flow) {

@@ -36,6 +36,9 @@ void relay_close(struct relay *relay);
  */
 struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind);
 
+/** Judge a datagram of no flow without making one. Return: false when it was refused, as by relay_open(). */
+bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f);
+
 /** Refuse a datagram: a record, and ICMP for the guest. */
 void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, enum reason reason);
 

@@ -45,15 +45,17 @@ void relay_ping_echo(void *ctx, struct guest *guest, struct frame *f)
     key.guest_port = e.id;
     key.port = 0;
     flow = flow_find(&in->flows, &key);
-    if (!flow)
-        flow = relay_open(link, &key, f, FLOW_PING);
-    if (!flow)
-        return;
-    if (e.len > PING_PAYLOAD_MAX || !may_ping(link)) {
+    if (e.len > PING_PAYLOAD_MAX || !may_ping(link)) { /* before it costs a socket */
+        if (!flow && !relay_judge(link, &key, f))
+            return;
         instance_count(in, COUNTER_LIMIT_PING);
         relay_refuse(link, &key, f, REASON_LIMIT_RATE);
         return;
     }
+    if (!flow)
+        flow = relay_open(link, &key, f, FLOW_PING);
+    if (!flow)
+        return;
     write_request(&e, request);
     flow->active_ms = instance_now(in);
     if (relay_send(flow, false, request, ICMP_HEADER_BYTES + e.len, 0) < 0)

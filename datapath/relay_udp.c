@@ -87,6 +87,10 @@ void relay_udp_forget(struct flow *flow)
 {
     struct relay_udp *udp = flow->instance->udp;
 
+    if (flow->close_how == FLOW_CLOSE_POLICY) { /* not even what was judged in this turn */
+        udp->up.flow = udp->up.flow == flow ? NULL : udp->up.flow;
+        udp->down.flow = udp->down.flow == flow ? NULL : udp->down.flow;
+    }
     if (udp->up.flow == flow)
         row_end(&udp->up);
     if (udp->down.flow == flow)

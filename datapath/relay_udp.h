@@ -23,6 +23,6 @@ void relay_udp_flush(struct instance *in);
 /* For datapath/relay.c. */
 void relay_udp_reply(struct flow *flow, const struct host_dgram_in *dgram);
 void relay_udp_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len);
-void relay_udp_forget(struct flow *flow); /* what was gathered of it is sent */
+void relay_udp_forget(struct flow *flow); /* it ends: what was gathered of it is sent, unless policy ended it */
 
 #endif
