@@ -44,7 +44,12 @@ void bridge_set_host(struct flow *flow, uv_stream_t *host)
 {
     flow->as.bridge.host = host;
     host->data = flow;
-    host_stream_keepalive(host, flow->instance->config.limits.keepalive_ms);
+}
+
+void bridge_keep_alive(struct flow *flow)
+{
+    flow->as.bridge.kept_alive = true;
+    host_stream_keepalive(host_of(flow), flow->instance->config.limits.keepalive_ms);
 }
 
 static void finish_if_done(struct flow *flow)

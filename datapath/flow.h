@@ -84,7 +84,7 @@ struct bridge {
     struct list starved_node;     /* on instance.starved: the pool was full */
     bool reading;                 /* libuv tells when the host has bytes */
     bool more;                    /* it has had more than we took: look by ourselves when there is room */
-    bool down_started;
+    bool down_started, kept_alive;
 };
 
 /* FLOW_UDP, FLOW_PING (relay.c). */

@@ -124,6 +124,8 @@ const struct tcp_events flow_tcp_events = {
 
 /* ---- time ---- */
 
+enum { KEEPALIVE_AFTER_MS = 1000 }; /* most connections are over by then */
+
 /* A question is over when it is answered; a QUIC connection is kept by both ends for minutes of silence. */
 static uint64_t udp_idle_ms(const struct instance_limits *l, uint16_t port)
 {
@@ -165,22 +167,37 @@ static uint64_t end_of_life(const struct flow *flow)
     return lifetime_ms > 0 && flow->kind == FLOW_TCP ? flow->opened_ms + lifetime_ms : 0;
 }
 
+/* When its server is put under keepalive; 0: never, or it is already. */
+static uint64_t keepalive_due(const struct flow *flow)
+{
+    bool wanted = flow->kind == FLOW_TCP && flow->instance->config.limits.keepalive_ms > 0 &&
+                  !flow->as.bridge.kept_alive && flow->as.bridge.host;
+
+    return wanted ? flow->opened_ms + KEEPALIVE_AFTER_MS : 0;
+}
+
+static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    return a_ms == 0 || (b_ms > 0 && b_ms < a_ms) ? b_ms : a_ms;
+}
+
 void flow_arm_idle(struct flow *flow)
 {
-    uint64_t idle_ms = idle_ms_of(flow), end_ms = end_of_life(flow);
-    uint64_t due_ms = idle_ms > 0 ? flow->active_ms + idle_ms : end_ms;
+    uint64_t idle_ms = idle_ms_of(flow);
+    uint64_t due_ms = earlier(idle_ms > 0 ? flow->active_ms + idle_ms : 0, end_of_life(flow));
 
-    if (end_ms > 0 && end_ms < due_ms)
-        due_ms = end_ms;
-    flow_set_deadline(&flow->instance->flows, flow, due_ms);
+    flow_set_deadline(&flow->instance->flows, flow, earlier(due_ms, keepalive_due(flow)));
 }
 
 static void open_is_due(struct flow *flow)
 {
     uint64_t now_ms = instance_now(flow->instance), end_ms = end_of_life(flow), idle_ms = idle_ms_of(flow);
     bool is_tcp = flow->kind == FLOW_TCP || flow->kind == FLOW_DNS_TCP;
+    uint64_t keepalive_ms = keepalive_due(flow);
     bool guest_gone = is_tcp && flow->accepted && !tcp_conn_live(&flow->conn);
 
+    if (keepalive_ms > 0 && keepalive_ms <= now_ms)
+        bridge_keep_alive(flow);
     if (guest_gone) /* what it left behind was not taken in time */
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
     else if (end_ms > 0 && end_ms <= now_ms)

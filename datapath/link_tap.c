@@ -23,6 +23,7 @@ enum {
     VNET_GSO_ECN = 0x80,
     LANDING_BYTES = VNET_BYTES + FRAME_BYTES_MAX,
     TAP_SHORT_RING_FRAMES = 900, /* a ring of the default 1000 drops silently: all windows together stay below it */
+    PROBE_EVERY_MAX = 8,
     TAP_HEADERS = 60,            /* IPv6 and TCP: the smaller of the two segment sizes */
 };
 
@@ -31,6 +32,7 @@ struct tap_link {
     struct tap_device tap; /* its fd owned; -1: none, not yet or not any more */
     uv_poll_t poll;
     bool polling, waiting; /* waiting: for room to write */
+    unsigned probe_every, probe_in; /* turns in which only one frame is read */
     struct buf *landing;   /* owned */
 };
 
@@ -140,14 +142,28 @@ static size_t read_one(struct tap_link *t)
     return t->tap.fd >= 0 ? (size_t)n : 0;
 }
 
+/*
+ * Whether there is a second frame is asked for at the price of a system call. Where there was none, it is asked ever
+ * more rarely, up to every PROBE_EVERY_MAX turns: polling is level-triggered and brings what was left.
+ */
 static void read_batch(struct tap_link *t)
 {
-    size_t bytes = 0, n = 1;
+    size_t bytes = read_one(t), n = bytes;
+    int more = 0;
 
-    for (int i = 0; i < LINK_BATCH && bytes < LINK_BATCH_BYTES && n > 0; i++) {
-        n = read_one(t);
-        bytes += n;
+    if (n > 0 && t->probe_in > 0) {
+        t->probe_in--;
+        return;
     }
+    while (n > 0 && more < LINK_BATCH - 1 && bytes < LINK_BATCH_BYTES && (n = read_one(t)) > 0) {
+        bytes += n;
+        more++;
+    }
+    if (more > 0)
+        t->probe_every = 0;
+    else if (t->probe_every < PROBE_EVERY_MAX)
+        t->probe_every++;
+    t->probe_in = t->probe_every;
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)

@@ -60,14 +60,15 @@ static void on_attempt_closed(uv_handle_t *handle)
 }
 
 /* A simultaneous open with oneself (RFC 9293 section 3.5): how a closed ephemeral port of this machine can answer. */
-static bool is_self(const uv_tcp_t *tcp)
+static bool is_self(const struct dial *dial)
 {
-    struct sockaddr_storage local, peer;
-    int local_len = sizeof(local), peer_len = sizeof(peer);
+    struct sockaddr_storage local;
+    int len = sizeof(local);
+    struct addr own;
+    uint16_t port;
 
-    return uv_tcp_getsockname(tcp, (struct sockaddr *)&local, &local_len) == 0 &&
-           uv_tcp_getpeername(tcp, (struct sockaddr *)&peer, &peer_len) == 0 && local_len == peer_len &&
-           memcmp(&local, &peer, (size_t)local_len) == 0;
+    return uv_tcp_getsockname(&dial->tcp, (struct sockaddr *)&local, &len) == 0 && sockaddr_to(&local, &own, &port) &&
+           port == dial->port && addr_equal(&own, &dial->addrs[dial->at - 1]);
 }
 
 static void on_connect(uv_connect_t *connect, int status)
@@ -76,7 +77,7 @@ static void on_connect(uv_connect_t *connect, int status)
 
     if (dial->closing || status == UV_ECANCELED)
         return;
-    if (status == 0 && is_self(&dial->tcp))
+    if (status == 0 && is_self(dial))
         status = -ECONNREFUSED;
     if (status == 0) {
         (void)uv_tcp_nodelay(&dial->tcp, 1); /* only latency is lost when it fails */
