@@ -12,7 +12,7 @@ void bridge_init(struct flow *flow);
 /** The host side is connected: @host is borrowed until the flow lets it go, its `data` is the flow's from now on. */
 void bridge_set_host(struct flow *flow, uv_stream_t *host);
 
-/** The connection lasts: let the host's kernel ask for its peer when it is silent. Four system calls, so not at once. */
+/** The connection lasts: let the host's kernel ask for its peer when it is silent. Four calls, so not at once. */
 void bridge_keep_alive(struct flow *flow);
 
 /** The host is connected and the guest too: read from the host. */

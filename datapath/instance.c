@@ -22,6 +22,7 @@ static const struct stack_events stack_events = {
     .on_segment = admit_segment,
     .on_datagram = relay_udp_datagram,
     .on_echo = relay_ping_echo,
+    .on_refusal = relay_udp_refused,
 };
 
 void instance_config_init(struct instance_config *c)

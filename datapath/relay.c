@@ -166,14 +166,24 @@ static void tell_guest(struct flow *flow, int error, uint32_t mtu, const void *b
         relay_udp_error(flow, unreachable_of(error), told, bytes, len);
 }
 
-/* Read the error queue, which also clears the socket's pending error. */
-static void drain_errors(struct endpoint *ep)
+/*
+ * Read the error queue, which also clears the socket's pending error.
+ *
+ * @sending: the flow whose datagram has just failed, or NULL: Linux does not say which port its own EMSGSIZE of IPv4
+ *           is about.
+ */
+static void drain_errors(struct endpoint *ep, struct flow *sending)
 {
+    struct addr to = {.family = ADDR_NONE};
     struct host_dgram_error e;
 
+    if (sending)
+        to = host_addr(sending);
     for (int i = 0; i < RELAY_ERRORS_MAX && host_dgram_next_error(ep->fd, &e); i++) {
         struct flow *flow = e.to.family == ADDR_NONE || list_empty(&ep->flows) ? NULL : flow_to(ep, &e.to, e.port);
 
+        if (!flow && sending && e.port == 0 && addr_equal(&e.to, &to))
+            flow = sending;
         instance_count(ep->relay->instance, COUNTER_RELAY_ERROR);
         if (flow && e.error != 0)
             tell_guest(flow, e.error, e.mtu, e.bytes, e.len);
@@ -311,14 +321,14 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         int n = host_dgram_receive(ep->fd, relay->batch, dgrams);
 
         if (n < 0)
-            drain_errors(ep);
+            drain_errors(ep, NULL);
         for (int i = 0; i < n && !ep->closing; i++)
             take(ep, &dgrams[i]);
         if (n >= 0 && n < HOST_DGRAM_BATCH)
             break;
     }
     if (status < 0 && !ep->closing) { /* libuv stops at an error without data, and goes on when told to */
-        drain_errors(ep);
+        drain_errors(ep, NULL);
         (void)uv_poll_start(&ep->poll, UV_READABLE, on_poll);
     }
 }
@@ -338,7 +348,7 @@ int relay_send(struct flow *flow, bool df, const void *bytes, size_t len, uint16
     err = host_dgram_send(ep->fd, &to, flow->key.port, bytes, len, segment);
     if (err == 0 || err == -EAGAIN || err == -ENOBUFS)
         return err;
-    drain_errors(ep); /* it may have been another datagram's error, which the kernel tells once; ours is there, too */
+    drain_errors(ep, flow); /* maybe another datagram's error, which the kernel tells once; ours is there, too */
     if (err == -EMSGSIZE)
         return err;
     err = host_dgram_send(ep->fd, &to, flow->key.port, bytes, len, segment);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
+#include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
 #include "datapath/resolver.h"
 
@@ -161,6 +161,26 @@ void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
         row_add(&in->udp->up, flow, f->payload, f->payload_bytes, f->dont_fragment);
     else
         send_one(flow, f->dont_fragment, f->payload, f->payload_bytes); /* IPv6 can carry 20 bytes more */
+}
+
+void relay_udp_refused(void *ctx, struct guest *guest, const struct refusal *r)
+{
+    struct instance *in = ctx;
+    struct flow_key key;
+    struct flow *flow;
+
+    memset(&key, 0, sizeof(key));
+    key.link_id = link_of(guest)->id;
+    key.proto = FRAME_PROTO_UDP;
+    key.guest = r->guest;
+    key.guest_port = r->guest_port;
+    key.dst = r->peer;
+    key.port = r->peer_port;
+    flow = flow_find(&in->flows, &key);
+    if (flow && flow->kind == FLOW_UDP)
+        flow_kill(flow, FLOW_CLOSE_GUEST_RST, flow->verdict.reason);
+    else
+        instance_count(in, COUNTER_ICMP_IGNORED);
 }
 
 /* ---- down ---- */

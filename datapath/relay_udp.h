@@ -17,6 +17,12 @@ void relay_udp_free(struct relay_udp *udp); /* NULL is fine */
 /** Event of the stack; @ctx is the instance. */
 void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f);
 
+/**
+ * Event of the stack: the guest's program is gone. Its flow ends, and with the last one of its endpoint the host's
+ * socket, whose kernel then tells the peer.
+ */
+void relay_udp_refused(void *ctx, struct guest *guest, const struct refusal *refusal);
+
 /** End of a turn: send what was gathered. */
 void relay_udp_flush(struct instance *in);
 

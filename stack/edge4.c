@@ -83,7 +83,7 @@ static void icmp_input(struct guest *guest, struct frame *f)
         if (f->l4[0] == ICMP4_ECHO)
             guest->stack->events->on_echo(guest->stack->ctx, guest, f);
         else
-            guest_count(guest, COUNTER_ICMP_IGNORED);
+            guest_hand_up_error(guest, f);
         return;
     }
     if (!guest_may_icmp(guest))

@@ -172,8 +172,10 @@ static void icmp_input(struct guest *guest, struct frame *f, bool whole)
             guest_count(guest, COUNTER_ND_BAD);
     } else if (is_multicast(&f->dst)) {
         guest_count(guest, COUNTER_MULTICAST);
-    } else if (type != ICMP6_ECHO || addr_equal(&f->src, &unspecified)) {
+    } else if (addr_equal(&f->src, &unspecified)) {
         guest_count(guest, COUNTER_ICMP_IGNORED);
+    } else if (type != ICMP6_ECHO) {
+        guest_hand_up_error(guest, f);
     } else if (guest_is_gateway(guest, &f->dst)) {
         echo_input(guest, f);
     } else {

@@ -228,6 +228,17 @@ void guest_hand_up(struct guest *guest, struct frame *f, struct buf *buf)
         udp_relay_input(stack, guest, f);
 }
 
+void guest_hand_up_error(struct guest *guest, const struct frame *f)
+{
+    struct stack *stack = guest->stack;
+    struct refusal refusal;
+
+    if (refusal_read(f, &refusal))
+        stack->events->on_refusal(stack->ctx, guest, &refusal);
+    else
+        guest_count(guest, COUNTER_ICMP_IGNORED);
+}
+
 static bool for_us(const struct guest *guest, const struct frame *f)
 {
     return f->dst_mac[0] & 1 || memcmp(f->dst_mac, guest->config.gateway_mac, FRAME_MAC_BYTES) == 0;

@@ -14,6 +14,7 @@
 #include "base/counters.h"
 #include "base/pool.h"
 #include "stack/guest.h"
+#include "stack/refusal.h"
 #include "stack/tcp.h"
 
 enum {
@@ -30,6 +31,8 @@ struct stack_events {
     void (*on_datagram)(void *ctx, struct guest *guest, struct frame *f);
     /** An ICMP echo request to another address than the gateway's. Borrowed. */
     void (*on_echo)(void *ctx, struct guest *guest, struct frame *f);
+    /** The guest says that nobody listens where a datagram was sent to. */
+    void (*on_refusal)(void *ctx, struct guest *guest, const struct refusal *refusal);
 };
 
 struct stack_config {

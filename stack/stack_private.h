@@ -77,6 +77,7 @@ void guest_learn_mac(struct guest *guest, const struct frame *f); /* of a frame 
 bool guest_read_datagram(struct guest *guest, struct frame *f, const struct frame_offload *offload); /* else counted */
 struct buf *guest_reassemble(struct guest *guest, struct frame *f); /* NULL: more to come, or dropped and counted */
 void guest_hand_up(struct guest *guest, struct frame *f, struct buf *buf); /* TCP or UDP */
+void guest_hand_up_error(struct guest *guest, const struct frame *f);      /* an ICMP message that is no echo */
 
 /* edge4.c */
 void edge4_arp(struct guest *guest, const struct frame *f);

@@ -239,7 +239,16 @@ static void on_echo(void *ctx, struct guest *guest, struct frame *f)
     sim->echoes++;
 }
 
-static const struct stack_events stack_events = {on_segment, on_datagram, on_echo};
+static void on_refusal(void *ctx, struct guest *guest, const struct refusal *refusal)
+{
+    struct sim *sim = ctx;
+
+    (void)guest;
+    (void)refusal;
+    sim->refusals++;
+}
+
+static const struct stack_events stack_events = {on_segment, on_datagram, on_echo, on_refusal};
 
 /* ---- the wires ---- */
 
@@ -448,6 +457,23 @@ bool sim_run_until(struct sim *sim, bool (*done)(const void *ctx), const void *c
 
 /* ---- start and stop ---- */
 
+static enum addr_family program_family = ADDR_V4;
+
+void sim_family(int argc, char **argv)
+{
+    program_family = argc > 1 && strcmp(argv[1], "6") == 0 ? ADDR_V6 : ADDR_V4;
+}
+
+static void use_family(enum addr_family family)
+{
+    bool v6 = family == ADDR_V6;
+
+    sim_guest = v6 ? sim_guest6 : sim_guest4;
+    sim_gateway = v6 ? sim_gateway6 : sim_gateway4;
+    sim_alias = v6 ? sim_alias6 : sim_alias4;
+    sim_server = v6 ? sim_server6 : sim_server4;
+}
+
 static struct guest_config guest_config(const struct sim_options *options)
 {
     struct guest_config config = {
@@ -457,6 +483,11 @@ static struct guest_config guest_config(const struct sim_options *options)
         .gateway4 = sim_gateway4,
         .guest4 = sim_guest4,
         .alias4 = sim_alias4,
+        .net6 = {.base = {ADDR_V6, {0xfd, 0x77, 0x65, 0x69, 0, 0x72}}, .bits = 64},
+        .gateway6 = sim_gateway6,
+        .guest6 = sim_guest6,
+        .alias6 = sim_alias6,
+        .router6 = sim_router6,
         .mtu = options->mtu,
         .lease_s = 3600,
     };
@@ -475,6 +506,8 @@ struct sim *sim_start(const struct sim_options *options)
         .send = wire_send,
         .csum_offload = options->csum_offload,
         .tso4 = options->tso,
+        .tso6 = options->tso,
+        .uso = options->uso,
     };
     struct stack_config config = {
         .pool = &sim->pool,
@@ -487,6 +520,9 @@ struct sim *sim_start(const struct sim_options *options)
     sim->options = *options;
     if (sim->options.pool_bytes == 0)
         sim->options.pool_bytes = 64 * SIM_MIB;
+    if (sim->options.family == ADDR_NONE)
+        sim->options.family = program_family;
+    use_family(sim->options.family);
     if (sim->options.mtu == 0)
         sim->options.mtu = 1500;
     if (sim->options.flows_max == 0)

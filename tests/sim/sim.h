@@ -39,9 +39,10 @@ enum {
 #define SIM_MIB (1024u * 1024u)
 
 struct sim_options {
+    enum addr_family family;    /* ADDR_NONE: the program's, sim_family() */
     size_t pool_bytes;          /* 0: 64 MiB */
     uint16_t mtu;               /* 0: 1500 */
-    bool csum_offload, tso;     /* what the guest's wire takes */
+    bool csum_offload, tso, uso; /* what the guest's wire takes */
     bool mac_pinned;
     uint32_t flows_max;         /* 0: 64 */
     uint32_t flow_buffer_bytes; /* 0: TCP_WINDOW_MAX */
@@ -132,7 +133,8 @@ struct sim_datagram {
     struct addr src, dst;
     uint16_t src_port, dst_port;
     size_t len;
-    uint8_t bytes[FRAME_IP_BYTES_MAX];
+    uint16_t segment;
+    uint8_t bytes[FRAME_IP6_BYTES_MAX];
 };
 
 struct sim_peer;
@@ -170,8 +172,14 @@ struct sim {
     uint16_t next_port;
 
     struct sim_datagram datagram;
-    unsigned datagrams, echoes;
+    unsigned datagrams, echoes, refusals;
 };
+
+/**
+ * The family of a program's cases: its first argument, "4" or "6"; 4 without. meson.build runs each program about flows and
+ * datagrams with either.
+ */
+void sim_family(int argc, char **argv);
 
 /* cmocka fixtures: *state becomes a struct sim. With other options call sim_start() in the case itself. */
 int sim_setup(void **state);
@@ -224,6 +232,8 @@ void sim_accept(struct sim_flow *flow);
 /* ---- packets (packet.c) ---- */
 
 extern const struct addr sim_guest4, sim_gateway4, sim_alias4, sim_server4;
+extern const struct addr sim_guest6, sim_gateway6, sim_alias6, sim_router6, sim_server6;
+extern struct addr sim_guest, sim_gateway, sim_alias, sim_server; /* those of the running case's family: sim_start() */
 extern const uint8_t sim_gateway_mac[FRAME_MAC_BYTES], sim_guest_mac[FRAME_MAC_BYTES];
 
 /** @n pattern bytes from stream offset @at; valid for ever, @n <= SIM_PATTERN_BYTES. */
@@ -234,6 +244,15 @@ uint64_t sim_compare(const uint8_t *bytes, size_t n, uint64_t at);
 
 /** Read a frame; fails the test when it breaks a rule that holds for every frame. */
 struct sim_frame *sim_read_frame(const struct sim *sim, const struct wire_frame *frame);
+
+/** Bytes of an IP header between these addresses, without extension headers. */
+size_t sim_ip_bytes(const struct addr *src);
+
+/** The largest TCP payload that @sim's MTU has room for, without options. */
+static inline uint16_t sim_mss(const struct sim *sim)
+{
+    return (uint16_t)(sim->options.mtu - 20 - sim_ip_bytes(&sim_guest));
+}
 
 /** Build a frame at @out (FRAME_BYTES_MAX of room). Return: its length. */
 size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out,
@@ -251,8 +270,8 @@ void sim_send_tcp(struct sim *sim, const struct sim_tcp *tcp);
 void sim_send_udp(struct sim *sim, const struct addr *src, uint16_t src_port, const struct addr *dst,
                   uint16_t dst_port, const void *bytes, size_t len);
 
-/** One fragment of an IPv4 datagram: l4 bytes [@at, @at + @n) of @l4. */
-void sim_send_fragment(struct sim *sim, const struct addr *dst, uint8_t proto, uint16_t id, const uint8_t *l4,
+/** One fragment of a datagram of @dst's family: l4 bytes [@at, @at + @n) of @l4. */
+void sim_send_fragment(struct sim *sim, const struct addr *dst, uint8_t proto, uint32_t id, const uint8_t *l4,
                        size_t at, size_t n, bool more);
 
 uint16_t sim_checksum(const void *bytes, size_t len, uint32_t sum);

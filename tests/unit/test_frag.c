@@ -1,5 +1,5 @@
 /*
- * Fragments in any order, and those that are attacks. Time is a number, memory a pool whose use is compared.
+ * Fragments of both families in any order, and those that are attacks. Time is a number, memory a pool whose use is compared.
  */
 #include "stack/frag.h"
 
@@ -11,27 +11,28 @@
 #include <cmocka.h>
 
 #include "base/check.h"
-#include "tests/unit/packets.h"
+#include "tests/unit/packets6.h"
 
 enum {
-    IP_BYTES = 20,
+    IP4_BYTES = 20,
     POOL_BYTES = 16 * POOL_BIG_BYTES,
     DATAGRAM_MAX = 61440 + 8, /* 60 KiB of payload */
 };
 
 struct world {
+    enum frame_kind kind;
     struct pool pool;
     struct frag_table table;
     struct buf *whole;
     struct frame f; /* of the fragment last sent; the datagram once it is complete */
     uint64_t now_ms;
     uint32_t id;
-    uint8_t piece[IP_BYTES + FRAME_IP_BYTES_MAX];
+    uint8_t piece[IP6_BYTES + IP6_FRAG_BYTES + FRAME_IP6_BYTES_MAX];
 };
 
 static uint8_t datagram[DATAGRAM_MAX]; /* what all fragments are cut from */
 
-static int set_up(void **state)
+static int set_up(void **state, enum frame_kind kind)
 {
     struct world *w = calloc(1, sizeof(*w));
     uint64_t x = 2463534242u;
@@ -39,11 +40,22 @@ static int set_up(void **state)
     if (!w || pool_init(&w->pool, POOL_BYTES) < 0)
         return -1;
     frag_init(&w->table);
-    w->id = 1;
+    w->kind = kind;
+    w->id = kind == FRAME_IPV6 ? 0xffff0001 : 1; /* RFC 8200 section 4.5: 32 bits of it */
     for (size_t i = 0; i < sizeof(datagram); i++)
         datagram[i] = (uint8_t)xorshift(&x);
     *state = w;
     return 0;
+}
+
+static int set_up4(void **state)
+{
+    return set_up(state, FRAME_IPV4);
+}
+
+static int set_up6(void **state)
+{
+    return set_up(state, FRAME_IPV6);
 }
 
 static int tear_down(void **state)
@@ -58,30 +70,45 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* The headers of a fragment at w->piece, as far as frame_read() leaves them to frag_add(). Return: their bytes. */
+static uint32_t write_headers(struct world *w, uint8_t proto, uint32_t from, uint32_t n)
+{
+    struct packet head4 = ip_packet(proto, 0), head6 = frag6_packet(proto, 1, 0);
+
+    if (w->kind == FRAME_IPV6) {
+        memcpy(w->piece, head6.bytes + IP, IP6_BYTES + IP6_FRAG_BYTES);
+        w->piece[1] = from == 0 ? 0x10 : 0; /* the first one's header is the datagram's */
+        w->piece[4] = (uint8_t)((IP6_FRAG_BYTES + n) >> 8);
+        w->piece[5] = (uint8_t)(IP6_FRAG_BYTES + n);
+        return IP6_BYTES + IP6_FRAG_BYTES;
+    }
+    memcpy(w->piece, head4.bytes + IP, IP4_BYTES);
+    w->piece[1] = from == 0 ? 0x10 : 0;
+    w->piece[2] = (uint8_t)((IP4_BYTES + n) >> 8);
+    w->piece[3] = (uint8_t)(IP4_BYTES + n);
+    return IP4_BYTES;
+}
+
 /* One fragment [from, to) of the datagram, as frame_read() would describe it. */
 static int send_piece(struct world *w, uint8_t proto, uint32_t from, uint32_t to, bool more)
 {
-    struct packet head = ip_packet(proto, 0);
-    uint32_t n = to - from;
+    uint32_t n = to - from, header = write_headers(w, proto, from, n);
+    bool v6 = w->kind == FRAME_IPV6;
 
-    memcpy(w->piece, head.bytes + IP, IP_BYTES);
-    w->piece[1] = from == 0 ? 0x10 : 0; /* the first one's header is the datagram's */
-    w->piece[2] = (uint8_t)((IP_BYTES + n) >> 8);
-    w->piece[3] = (uint8_t)(IP_BYTES + n);
     for (uint32_t i = 0; i < n; i++)
-        w->piece[IP_BYTES + i] = from + i < sizeof(datagram) ? datagram[from + i] : 0;
+        w->piece[header + i] = from + i < sizeof(datagram) ? datagram[from + i] : 0;
     w->f = (struct frame){
-        .kind = FRAME_IPV4,
+        .kind = w->kind,
         .ip = w->piece,
-        .ip_bytes = IP_BYTES + n,
-        .src = addr_from_v4(w->piece + 12),
-        .dst = addr_from_v4(w->piece + 16),
+        .ip_bytes = header + n,
+        .src = v6 ? addr_from_v6(w->piece + 8) : addr_from_v4(w->piece + 12),
+        .dst = v6 ? addr_from_v6(w->piece + 24) : addr_from_v4(w->piece + 16),
         .proto = proto,
         .fragment = true,
         .frag_id = w->id,
         .frag_offset = from,
         .frag_more = more,
-        .l4 = w->piece + IP_BYTES,
+        .l4 = w->piece + header,
         .l4_bytes = n,
     };
     return frag_add(&w->table, &w->pool, &w->f, w->now_ms, &w->whole);
@@ -95,39 +122,58 @@ static size_t held(const struct world *w)
 
 /* ---- order ---- */
 
+/* A header that can be quoted and answered. */
+static void assert_is_header4(const uint8_t *ip, uint32_t len)
+{
+    uint8_t sum[2];
+
+    assert_int_equal(ip[0], 0x45);
+    assert_int_equal(ip[2] << 8 | ip[3], IP4_BYTES + len);
+    assert_int_equal(ip[6] << 8 | ip[7], 0);
+    put_slow(sum, slow_sum(ip, IP4_BYTES, 0));
+    assert_int_equal(sum[0] | sum[1], 0);
+}
+
+static void assert_is_header6(const uint8_t *ip, uint32_t len)
+{
+    assert_int_equal(ip[0], 0x60);
+    assert_int_equal(ip[4] << 8 | ip[5], len);
+    assert_int_equal(ip[6], 17); /* what was behind the fragment header */
+}
+
 static void assert_is_datagram(struct world *w, uint32_t len)
 {
     static const struct frame_offload none;
+    uint32_t header = w->kind == FRAME_IPV6 ? IP6_BYTES : IP4_BYTES;
     const uint8_t *ip = w->f.ip;
-    uint8_t sum[2];
     bool nop;
 
     assert_non_null(w->whole);
     assert_true(ip >= w->whole->data && w->f.l4 + len <= w->whole->data + w->whole->cap);
-    assert_ptr_equal(w->f.l4, ip + IP_BYTES);
+    assert_ptr_equal(w->f.l4, ip + header);
     assert_int_equal(w->f.l4_bytes, len);
-    assert_int_equal(w->f.ip_bytes, IP_BYTES + len);
+    assert_int_equal(w->f.ip_bytes, header + len);
     assert_memory_equal(w->f.l4, datagram, len);
     assert_false(w->f.fragment || w->f.frag_more || w->f.dont_fragment);
     assert_int_equal(w->f.ip[1], 0x10);
-    assert_int_equal(ip[0], 0x45); /* a header that can be quoted and answered */
-    assert_int_equal(ip[2] << 8 | ip[3], IP_BYTES + len);
-    assert_int_equal(ip[6] << 8 | ip[7], 0);
-    put_slow(sum, slow_sum(ip, IP_BYTES, 0));
-    assert_int_equal(sum[0] | sum[1], 0);
+    if (w->kind == FRAME_IPV6)
+        assert_is_header6(ip, len);
+    else
+        assert_is_header4(ip, len);
     assert_int_equal(frame_read_l4(&w->f, &none, &nop), 0);
     buf_unref(w->whole);
     w->whole = NULL;
     assert_int_equal(held(w), 0);
 }
 
-static void write_udp_header(uint32_t len)
+static void write_udp_header(const struct world *w, uint32_t len)
 {
     const uint8_t head[8] = {0xc0, 1, 0, 53, (uint8_t)(len >> 8), (uint8_t)len};
-    struct packet p = ip_packet(17, 0);
+    struct packet v4 = ip_packet(17, 0), v6 = ip6_packet(17, 0);
+    uint32_t pseudo = w->kind == FRAME_IPV6 ? slow_pseudo6(v6.bytes + IP, 17, len) : slow_sum(v4.bytes + IP + 12, 8, 17 + len);
 
     memcpy(datagram, head, sizeof(head));
-    put_slow(datagram + 6, slow_sum(datagram, len, slow_sum(p.bytes + IP + 12, 8, 17 + len)));
+    put_slow(datagram + 6, slow_sum(datagram, len, pseudo));
 }
 
 static void send_in_order(struct world *w, const uint32_t *order, uint32_t count, uint32_t step, uint32_t len)
@@ -166,7 +212,7 @@ static void test_a09_60_kib_in_any_order(void **state)
 
             if (count < 2)
                 continue;
-            write_udp_header(len);
+            write_udp_header(w, len);
             for (uint32_t i = 0; i < count; i++)
                 order[i] = i;
             send_in_order(w, order, count, step, len);
@@ -293,18 +339,21 @@ static void test_t142_growth_is_bounded(void **state)
     assert_int_equal(held(w), POOL_BIG_BYTES);
 }
 
+/* IPv4's length counts its header (RFC 791), IPv6's does not (RFC 8200). */
 static void test_t142_total_beyond_65535(void **state)
 {
     struct world *w = *state;
+    bool v6 = w->kind == FRAME_IPV6;
+    uint32_t last = v6 ? 65528 : 65512, end = v6 ? 65535 : 65515;
 
     assert_int_equal(send_piece(w, 1, 0, 1480, true), 0);
-    assert_int_equal(send_piece(w, 1, 65512, 65516, false), -E2BIG);
+    assert_int_equal(send_piece(w, 1, last, end + 1, false), -E2BIG);
     assert_int_equal(held(w), 0);
     assert_int_equal(send_piece(w, 1, 65528, 65536, false), -E2BIG); /* of a datagram never seen */
     assert_int_equal(held(w), 0);
-    assert_int_equal(send_piece(w, 1, 65512, 65515, false), 0);
-    assert_int_equal(send_piece(w, 1, 0, 65512, true), 1);
-    assert_int_equal(w->f.ip_bytes, FRAME_IP_BYTES_MAX);
+    assert_int_equal(send_piece(w, 1, last, end, false), 0);
+    assert_int_equal(send_piece(w, 1, 0, last, true), 1);
+    assert_int_equal(w->f.ip_bytes, v6 ? FRAME_IP6_BYTES_MAX : FRAME_IP_BYTES_MAX);
 }
 
 static void test_t142_holes_are_bounded(void **state)
@@ -349,7 +398,10 @@ static void test_age_counts_from_the_first_fragment(void **state)
     assert_int_equal(held(w), POOL_SMALL_BYTES);
 }
 
-/* RFC 791 section 3.2: a datagram is its addresses, protocol and identification. */
+/*
+ * RFC 791 section 3.2: a datagram is its addresses, protocol and identification. RFC 8200 section 4.5 leaves the protocol out, but
+ * pieces that disagree about it are no one's datagram.
+ */
 static void test_datagrams_are_kept_apart(void **state)
 {
     struct world *w = *state;
@@ -359,17 +411,29 @@ static void test_datagrams_are_kept_apart(void **state)
     w->id++;
     assert_int_equal(send_piece(w, 17, 64, 72, false), 0);
     w->id--;
-    w->f.dst = addr_v4(0x01010101);
+    w->f.dst.bytes[1] ^= 1;
     w->f.frag_id = w->id;
     w->f.fragment = true;
     assert_int_equal(frag_add(&w->table, &w->pool, &w->f, w->now_ms, &w->whole), 0);
-    w->f.src = w->f.dst;
+    w->f.src.bytes[1] ^= 1;
     assert_int_equal(frag_add(&w->table, &w->pool, &w->f, w->now_ms, &w->whole), 0);
     assert_int_equal(held(w), 5 * POOL_SMALL_BYTES);
     assert_int_equal(send_piece(w, 17, 64, 72, false), 1);
 }
 
-#define WORLD_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+/* IPv6's identification is 32 bits: half of it must not do. */
+static void test_t140_identifications_of_32_bits(void **state)
+{
+    struct world *w = *state;
+
+    assert_int_equal(send_piece(w, 17, 0, 64, true), 0);
+    w->id ^= 0x00010000;
+    assert_int_equal(send_piece(w, 17, 64, 72, false), 0);
+    assert_int_equal(held(w), 2 * POOL_SMALL_BYTES);
+}
+
+/* On both families. */
+#define WORLD_TEST(f) {#f, f, set_up4, tear_down, NULL}, {#f "_v6", f, set_up6, tear_down, NULL}
 
 int main(void)
 {
@@ -385,6 +449,7 @@ int main(void)
         WORLD_TEST(test_full_pool),
         WORLD_TEST(test_age_counts_from_the_first_fragment),
         WORLD_TEST(test_datagrams_are_kept_apart),
+        cmocka_unit_test_setup_teardown(test_t140_identifications_of_32_bits, set_up6, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
