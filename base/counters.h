@@ -58,6 +58,7 @@
     X(DIAL_TIMEOUT, "dial.timeout")                                                                \
     /* resolver */                                                                                 \
     X(DNS_QUERIES, "dns.queries")                                                                  \
+    X(DNS_CACHED, "dns.cached")         /* answered without an upstream */                         \
     X(DNS_DENIED, "dns.denied")                                                                    \
     X(DNS_TYPE, "dns.type")                                                                        \
     X(DNS_MALFORMED, "dns.malformed")                                                              \

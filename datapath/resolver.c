@@ -10,6 +10,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/verdicts.h"
 #include "policy/dns.h"
+#include "policy/dns_cache.h"
 #include "proxy/host_dgram.h"
 
 enum { REPLY_BYTES_MAX = 4096, QUERY_BYTES_MAX = 512 };
@@ -38,6 +39,8 @@ struct lookup {
 struct resolver {
     struct instance *instance; /* borrowed */
     struct upstream upstream;
+    struct dns_cache *cache;   /* owned */
+    unsigned generation;       /* of the upstreams that filled it */
     struct list lookups;       /* owned, with their questions */
     struct list finishing;     /* owned: those whose questions are being answered, up the stack of calls */
     unsigned questions;
@@ -47,8 +50,10 @@ struct resolver *resolver_new(struct instance *in)
 {
     struct resolver *r = calloc(1, sizeof(*r));
 
-    if (!r)
+    if (!r || !(r->cache = dns_cache_new())) {
+        free(r);
         return NULL;
+    }
     r->instance = in;
     list_init(&r->lookups);
     list_init(&r->finishing);
@@ -58,6 +63,8 @@ struct resolver *resolver_new(struct instance *in)
 
 void resolver_free(struct resolver *r)
 {
+    if (r)
+        dns_cache_free(r->cache);
     free(r);
 }
 
@@ -190,7 +197,8 @@ static void lookup_finish(struct lookup *l, const struct dns_answer *answer)
 {
     struct resolver *r = l->resolver;
 
-    list_unlink(&l->node); /* a new question of the same name starts anew */
+    dns_cache_put(r->cache, l->name, l->type, answer, instance_now(r->instance));
+    list_unlink(&l->node);
     list_append(&r->finishing, &l->node);
     stack_set_time(r->instance->stack, instance_now(r->instance));
     while (!list_empty(&l->questions)) {
@@ -264,6 +272,29 @@ static struct lookup *lookup_start(struct resolver *r, const struct dns_query *q
     }
     list_append(&r->lookups, &l->node);
     return l;
+}
+
+/* Return: whether the answer was there. */
+static bool answer_from_cache(struct resolver *r, const struct question *q)
+{
+    unsigned generation = upstream_generation(&r->upstream);
+    struct dns_answer answer;
+
+    if (generation != r->generation)
+        dns_cache_clear(r->cache);
+    r->generation = generation;
+    switch (dns_cache_get(r->cache, q->query.name, q->query.type, instance_now(r->instance), &answer)) {
+    case DNS_CACHE_MISS:
+        return false;
+    case DNS_CACHE_ANSWER:
+        answer_from_upstream(r, q, &answer);
+        break;
+    case DNS_CACHE_FAILURE:
+        answer_failure(r, q);
+        break;
+    }
+    instance_count(r->instance, COUNTER_DNS_CACHED);
+    return true;
 }
 
 static bool ask_upstream(struct resolver *r, const struct question *asked)
@@ -429,7 +460,7 @@ static bool judge(struct resolver *r, const struct question *q)
         answer_rcode(r, q, is_transfer(q->query.type) ? DNS_REFUSED : DNS_NOERROR, DNS_EDE_NONE);
         return true;
     }
-    if (!ask_upstream(r, q))
+    if (!answer_from_cache(r, q) && !ask_upstream(r, q))
         answer_failure(r, q);
     return true;
 }

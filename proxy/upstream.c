@@ -306,9 +306,16 @@ static void follow_resolvconf(struct upstream *u)
     if (count <= 0)
         return;
     u->resolvconf_mtime_ns = mtime_ns;
+    u->generation++;
     u->server_count = (unsigned)count;
     for (int i = 0; i < count; i++)
         u->servers[i] = (struct upstream_server){.addr = servers[i], .port = 53};
+}
+
+unsigned upstream_generation(struct upstream *u)
+{
+    follow_resolvconf(u);
+    return u->generation;
 }
 
 void upstream_init(struct upstream *u, uv_loop_t *loop, const struct upstream_server *servers,

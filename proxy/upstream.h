@@ -34,6 +34,7 @@ struct upstream {
     unsigned server_count;
     const char *resolvconf_path;  /* borrowed; NULL: a fixed list */
     uint64_t checked_ms;
+    unsigned generation;          /* counts changes of the servers */
     int64_t resolvconf_mtime_ns;
     struct list queries;
     unsigned in_flight;
@@ -61,6 +62,9 @@ struct upstream_owner {
  */
 void upstream_init(struct upstream *u, uv_loop_t *loop, const struct upstream_server *servers,
                    unsigned count, const char *resolvconf_path);
+
+/** Look whether resolv.conf has changed. Return: how often it has: answers of another number are others' answers. */
+unsigned upstream_generation(struct upstream *u);
 
 /**
  * Ask.
