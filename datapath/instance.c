@@ -88,19 +88,47 @@ bool instance_undelivered(const struct instance *in)
 
 /* ---- the policy in force ---- */
 
-/* @policy: the reference is given. */
-static unsigned enforce(struct instance *in, struct policy *policy)
+/* What follows from the policy at this time of day. Return: how many flows it ended. */
+static unsigned apply(struct instance *in, enum reason reason)
 {
     int64_t wall_s = instance_wall_s();
 
-    policy_unref(in->policy);
-    in->policy = policy;
+    in->expiry_s = policy_next_expiry(in->policy, wall_s);
+    in->expiry_check_ms = 0;
     LIST_FOR_EACH(node, &in->links) {
         struct link *link = LIST_ENTRY(node, struct link, node);
 
-        link->guest->alias_open = policy_opens_host(policy, wall_s);
+        link->guest->alias_open = policy_opens_host(in->policy, wall_s);
     }
-    return verdict_rejudge(in);
+    return verdict_rejudge(in, reason);
+}
+
+/* @policy: the reference is given. */
+static unsigned enforce(struct instance *in, struct policy *policy)
+{
+    policy_unref(in->policy);
+    in->policy = policy;
+    return apply(in, REASON_POLICY_REVOKED);
+}
+
+/* When to look at the clock for rules that end; it may be set meanwhile, so not only when they should. */
+static uint64_t expiry_due(struct instance *in, uint64_t now_ms)
+{
+    int64_t left_s = in->expiry_s - instance_wall_s();
+
+    if (in->expiry_s == 0 || in->expiry_check_ms > 0)
+        return in->expiry_check_ms;
+    if (left_s > INSTANCE_CLOCK_CHECK_S)
+        left_s = INSTANCE_CLOCK_CHECK_S;
+    in->expiry_check_ms = now_ms + (left_s > 0 ? (uint64_t)left_s * 1000 : 1);
+    return in->expiry_check_ms;
+}
+
+static void end_rules(struct instance *in)
+{
+    if (in->expiry_s > 0 && in->expiry_s <= instance_wall_s())
+        (void)apply(in, REASON_POLICY_EXPIRED);
+    in->expiry_check_ms = 0;
 }
 
 int instance_set_policy(struct instance *in, struct policy *policy)
@@ -152,6 +180,7 @@ static void arm_deadline(struct instance *in)
         in->log.len > 0 ? now_ms + INSTANCE_LOG_RETRY_MS : 0, /* the log's reader was full */
         trim_due(in, now_ms),
         in->advertise_ms,
+        expiry_due(in, now_ms),
         in->again ? now_ms : 0,
     };
 
@@ -222,6 +251,8 @@ static void on_deadline(uv_timer_t *timer)
     stack_set_time(in->stack, instance_now(in));
     if (in->advertise_ms > 0 && in->advertise_ms <= instance_now(in))
         advertise(in);
+    if (in->expiry_check_ms > 0 && in->expiry_check_ms <= instance_now(in))
+        end_rules(in);
     if (in->trim_ms > 0 && in->trim_ms <= instance_now(in)) {
         pool_trim(&in->pool);
         in->trim_ms = 0;
@@ -302,7 +333,10 @@ static int make_policy(struct instance *in)
     in->nets = networks_plan(&c->net4, &c->net6);
     in->nothing = policy_new(&nothing);
     in->policy = policy_build(in->given, &in->nets, &in->host.addrs);
-    return in->nothing && in->policy ? 0 : -ENOMEM;
+    if (!in->nothing || !in->policy)
+        return -ENOMEM;
+    in->expiry_s = policy_next_expiry(in->policy, instance_wall_s());
+    return 0;
 }
 
 static int make_relays(struct instance *in)

@@ -31,6 +31,7 @@ enum {
     INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
     INSTANCE_TRIM_MS = 500,
     INSTANCE_LOG_RETRY_MS = 50,
+    INSTANCE_CLOCK_CHECK_S = 60,  /* the wall clock is looked at so often while rules wait for their end */
     INSTANCE_ADVERTISE_MS = 6 * 3600 * 1000, /* guests hear of their IPv6 router again, well before they forget it */
     INSTANCE_REFUSAL_MS = 5000,   /* for a guest to take its alert or 403 and go */
     INSTANCE_LINGER_MS = 300000,  /* for queued data to reach a guest whose server is gone */
@@ -117,6 +118,8 @@ struct instance {
     uv_check_t check;
     uv_timer_t deadline_timer, tick_timer;
     uint64_t deadline_armed_ms;   /* 0: not armed */
+    int64_t expiry_s;             /* when the next rule ends, by the wall clock; 0: none does */
+    uint64_t expiry_check_ms;     /* when to look for it; 0: never */
     uint64_t advertise_ms;        /* when guests are told of their IPv6 network again; 0: never */
     uint64_t trim_ms;             /* when free buffers go back to the kernel; 0: there are few */
     bool again;                   /* bridges wait for nothing but the next turn */

@@ -88,7 +88,7 @@ static bool is_judged(const struct flow *flow)
     return flow->state != FLOW_FREE && flow->state != FLOW_CLOSING && !flow->killed && flow->kind != FLOW_DNS_TCP;
 }
 
-unsigned verdict_rejudge(struct instance *in)
+unsigned verdict_rejudge(struct instance *in, enum reason reason)
 {
     struct flow_table *t = &in->flows;
     unsigned cut = 0;
@@ -107,7 +107,7 @@ unsigned verdict_rejudge(struct instance *in)
             if (flow->state == FLOW_JUDGING && v.strict && flow->peek_from_ms == 0)
                 peek_start(flow);
         } else {
-            flow_kill(flow, FLOW_CLOSE_POLICY, REASON_POLICY_REVOKED);
+            flow_kill(flow, FLOW_CLOSE_POLICY, reason);
             cut++;
         }
     }

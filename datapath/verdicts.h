@@ -35,11 +35,11 @@ void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *
 struct verdict verdict_deny(enum reason reason);
 
 /**
- * The policy was swapped: judge every live flow anew, reset those that are denied now (policy.revoked), and give the
- * others their new verdict.
+ * The policy was swapped, or a rule of it has ended: judge every live flow anew, reset those that are denied now for
+ * @reason, and give the others their new verdict.
  *
  * Return: how many were reset.
  */
-unsigned verdict_rejudge(struct instance *in);
+unsigned verdict_rejudge(struct instance *in, enum reason reason);
 
 #endif

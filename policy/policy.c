@@ -293,6 +293,23 @@ static bool layer_opens_addr(const struct policy *policy, const struct layer *la
     return false;
 }
 
+int64_t policy_next_expiry(const struct policy *policy, int64_t wall_s)
+{
+    int64_t next_s = 0;
+
+    for (unsigned i = 0; i < POLICY_LAYERS; i++) {
+        const struct layer *layer = &policy->layers[i];
+
+        for (size_t r = 0; r < layer->rule_count; r++) {
+            int64_t at_s = layer->rules[r].expires_s;
+
+            if (at_s > wall_s && (next_s == 0 || at_s < next_s))
+                next_s = at_s;
+        }
+    }
+    return next_s;
+}
+
 bool policy_opens_host(const struct policy *policy, int64_t wall_s)
 {
     const struct group_table *g = &policy->groups;

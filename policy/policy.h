@@ -109,6 +109,9 @@ void policy_judge_name(const struct policy *policy, const char *name, int64_t wa
 bool policy_may_answer(const struct policy *policy, const char *name, const struct addr *a,
                        int64_t wall_s);
 
+/** When the next rule with `expires=` ends, as seconds since the epoch and after @wall_s; 0: none does. */
+int64_t policy_next_expiry(const struct policy *policy, int64_t wall_s);
+
 /** Whether some rule opens the host alias (group `host`) on any port: only then do its names resolve. */
 bool policy_opens_host(const struct policy *policy, int64_t wall_s);
 

@@ -38,7 +38,8 @@ static struct {
 static int contexts_make(void)
 {
     char digest[] = "SHA256";
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                           OSSL_PARAM_construct_end()};
 
     if (!contexts.hmac) {
         EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
@@ -75,7 +76,8 @@ static int cipher_start(EVP_CIPHER_CTX *ctx, const char *name, int encrypt, cons
 
 /* ---- keys ---- */
 
-static int hmac(const uint8_t *key, size_t key_len, const uint8_t *bytes, size_t len, uint8_t out_mac[static SECRET_BYTES])
+static int hmac(const uint8_t *key, size_t key_len, const uint8_t *bytes, size_t len,
+                uint8_t out_mac[static SECRET_BYTES])
 {
     size_t out_len = 0;
 
@@ -114,8 +116,10 @@ int quic_keys_derive(enum quic_version version, const uint8_t *dcid, size_t dcid
     struct quic_keys keys;
 
     if (contexts_make() < 0 || hmac(v->salt, sizeof(v->salt), dcid, dcid_len, initial) < 0 ||
-        expand(initial, "client in", client, sizeof(client)) < 0 || expand(client, v->key, keys.key, sizeof(keys.key)) < 0 ||
-        expand(client, v->iv, keys.iv, sizeof(keys.iv)) < 0 || expand(client, v->hp, keys.hp, sizeof(keys.hp)) < 0)
+        expand(initial, "client in", client, sizeof(client)) < 0 ||
+        expand(client, v->key, keys.key, sizeof(keys.key)) < 0 ||
+        expand(client, v->iv, keys.iv, sizeof(keys.iv)) < 0 ||
+        expand(client, v->hp, keys.hp, sizeof(keys.hp)) < 0)
         return -EIO;
     *out_keys = keys;
     return 0;

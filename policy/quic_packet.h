@@ -55,8 +55,8 @@ int quic_packet_read(struct cursor *datagram, struct quic_packet *out_packet);
  * @pn_next:   the packet number expected next (RFC 9000 appendix A.3)
  * @out_plain: its frames; may be written to on errors as well
  *
- * Return: bytes of frames (>= 0); -EACCES it does not open with these keys; -EBADMSG it opens, but its reserved bits are
- * set.
+ * Return: bytes of frames (>= 0); -EACCES it does not open with these keys; -EBADMSG it opens, but its reserved bits
+ * are set.
  */
 int quic_packet_open(const struct quic_packet *packet, const struct quic_keys *keys, uint64_t pn_next,
                      uint8_t out_plain[static QUIC_INITIAL_BYTES_MAX], uint64_t *out_pn);

@@ -46,6 +46,7 @@
     X(LIMIT_DNS, "limit.dns")                                                                      \
     X(LIMIT_RATE, "limit.rate")                                                                    \
     X(POLICY_REVOKED, "policy.revoked")                                                            \
+    X(POLICY_EXPIRED, "policy.expired")                                                            \
     X(DIAL_REFUSED, "dial.refused")                                                                \
     X(DIAL_UNREACHABLE, "dial.unreachable")                                                        \
     X(DIAL_TIMEOUT, "dial.timeout")                                                                \
