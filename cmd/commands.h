@@ -17,7 +17,8 @@ enum {
     EXIT_EXEC_SIGNAL = 128,  /* exec: plus the number of the signal that ended CMD */
 };
 
-int run_command(const struct args *args, const struct config *config);
+/** @config is replaced when it is read again (SIGHUP). */
+int run_command(const struct args *args, struct config *config);
 int exec_command(const struct args *args, const struct config *config);
 int check_command(const struct args *args, const struct config *config);
 int explain_command(const struct args *args, const struct config *config);

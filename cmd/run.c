@@ -8,15 +8,21 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cmd/reload.h"
 #include "cmd/say.h"
 #include "cmd/service.h"
 
-/* SIGHUP ends the program like the others, in order: a terminal that closes must not leave flows without records. */
-static const int end_signals[] = {SIGTERM, SIGINT, SIGHUP};
+/*
+ * SIGHUP without a file to read again ends the program like the others, in order: a terminal that closes must not leave
+ * flows without records.
+ */
+static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 
 struct run {
     struct service service;
-    uv_signal_t signals[ARRAY_SIZE(end_signals)];
+    const struct args *args;
+    struct config *config; /* in use */
+    uv_signal_t signals[ARRAY_SIZE(signals)];
     unsigned signal_count;
 };
 
@@ -24,6 +30,10 @@ static void on_signal(uv_signal_t *handle, int number)
 {
     struct run *run = handle->data;
 
+    if (number == SIGHUP && run->args->file && !run->service.closing) {
+        reload(&run->service, run->args, run->config);
+        return;
+    }
     say(run->service.config, CONFIG_LEVEL_DEBUG, "ending: %s", strsignal(number));
     service_close(&run->service);
 }
@@ -38,14 +48,14 @@ static void on_closing(struct service *service)
 
 static int watch_signals(struct run *run)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(end_signals); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
         int err = uv_signal_init(&run->service.loop, &run->signals[i]);
 
         if (err < 0)
             return err;
         run->signals[i].data = run;
         run->signal_count++;
-        err = uv_signal_start(&run->signals[i], on_signal, end_signals[i]);
+        err = uv_signal_start(&run->signals[i], on_signal, signals[i]);
         if (err < 0)
             return err;
     }
@@ -69,12 +79,11 @@ static int open_links(struct run *run)
     return 0;
 }
 
-int run_command(const struct args *args, const struct config *config)
+int run_command(const struct args *args, struct config *config)
 {
-    struct run run = {.signal_count = 0};
+    struct run run = {.args = args, .config = config};
     int err;
 
-    (void)args;
     if (config->link_count == 0) {
         say_error("run", "there is no link to serve; give --link SPEC, or links: in the file");
         return EXIT_USAGE;

@@ -143,6 +143,19 @@ int instance_set_policy(struct instance *in, struct policy *policy)
     return (int)enforce(in, whole);
 }
 
+void instance_set_limits(struct instance *in, const struct instance_limits *limits)
+{
+    struct instance_limits now = *limits;
+
+    now.flows = in->config.limits.flows;
+    now.buffers = in->config.limits.buffers;
+    in->config.limits = now;
+    stack_set_limits(in->stack, now.flow_buffer, now.guest_timeout_ms);
+    for (uint32_t i = 0; i < in->flows.fresh; i++)
+        if (in->flows.flows[i].state == FLOW_OPEN)
+            flow_arm_idle(&in->flows.flows[i]);
+}
+
 /* An address that is not in the policy would be open to guests: better no network than that. */
 static void on_host_change(void *ctx, int err)
 {

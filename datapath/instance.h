@@ -156,6 +156,9 @@ static inline uint64_t instance_now(const struct instance *in)
  */
 int instance_set_policy(struct instance *in, struct policy *policy);
 
+/** Swap the limits, for live flows as well. `flows` and `buffers` stay as they are: what they size was made with them. */
+void instance_set_limits(struct instance *in, const struct instance_limits *limits);
+
 /** The host's addresses that are closed to guests; valid until the loop runs. */
 const struct host_addrs *instance_host_addrs(const struct instance *in);
 

@@ -37,6 +37,12 @@ static int make_listener(struct stack *stack)
     return 0;
 }
 
+void stack_set_limits(struct stack *stack, uint32_t flow_buffer_bytes, uint32_t guest_timeout_ms)
+{
+    stack->guest_timeout_ms = guest_timeout_ms;
+    stack->window_max = LWIP_MIN(flow_buffer_bytes, TCP_WINDOW_MAX);
+}
+
 int stack_new(const struct stack_config *config, uint64_t now_ms, struct stack **out_stack)
 {
     static bool lwip_ready;
@@ -54,8 +60,7 @@ int stack_new(const struct stack_config *config, uint64_t now_ms, struct stack *
     stack->ctx = config->ctx;
     stack->now_ms = now_ms;
     stack->grants_max = LWIP_MIN(config->pool->bytes_max / 2, (size_t)TCP_GRANTS_MAX);
-    stack->guest_timeout_ms = config->guest_timeout_ms;
-    stack->window_max = LWIP_MIN(config->flow_buffer_bytes, TCP_WINDOW_MAX);
+    stack_set_limits(stack, config->flow_buffer_bytes, config->guest_timeout_ms);
     siphash_key_random(&stack->isn_key);
     list_init(&stack->flush);
     list_init(&stack->timers);

@@ -50,6 +50,9 @@ struct stack;
 /** Return: 0; -EBUSY a stack exists in this process; -ENOMEM. */
 int stack_new(const struct stack_config *config, uint64_t now_ms, struct stack **out_stack);
 
+/** Other bounds from now on; what is granted already stands (struct stack_config). */
+void stack_set_limits(struct stack *stack, uint32_t flow_buffer_bytes, uint32_t guest_timeout_ms);
+
 /** All guests must be gone. NULL is fine. */
 void stack_free(struct stack *stack);
 
