@@ -156,7 +156,7 @@ static inline uint64_t instance_now(const struct instance *in)
  */
 int instance_set_policy(struct instance *in, struct policy *policy);
 
-/** Swap the limits, for live flows as well. `flows` and `buffers` stay as they are: what they size was made with them. */
+/** Swap the limits, for live flows as well. `flows` and `buffers` stay: what they size was made with them. */
 void instance_set_limits(struct instance *in, const struct instance_limits *limits);
 
 /** The host's addresses that are closed to guests; valid until the loop runs. */

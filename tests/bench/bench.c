@@ -1,7 +1,7 @@
 /*
  * The command line of weir-bench, and what its subcommands share (bench.h).
  */
-#include "tests/bench/bench.h"
+#include "tests/bench/train.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -85,10 +85,10 @@ double samples_percentile_us(struct samples *samples, unsigned percent)
     return (double)samples->ns[(samples->count - 1) * percent / 100] / 1e3;
 }
 
-int tcp_socket(int flags)
+int tcp_socket(int family, int flags)
 {
     int one = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
     if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)) < 0)
         die("a TCP socket");
@@ -109,16 +109,16 @@ void send_all(int fd, const void *bytes, size_t len)
     }
 }
 
-int tcp_open(const struct sockaddr_in *server, enum bench_mode mode)
+int tcp_open(const struct endpoint *server, enum bench_mode mode)
 {
-    struct timeval stall = { .tv_sec = BENCH_STALL_MS / 1000 };
+    struct timeval stall = {.tv_sec = BENCH_STALL_MS / 1000};
     char first = (char)mode;
-    int fd = tcp_socket(0);
+    int fd = tcp_socket(server->any.sa_family, 0);
 
     if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof(stall)) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &stall, sizeof(stall)) < 0)
         die("a socket's timeouts");
-    if (connect(fd, (const struct sockaddr *)server, sizeof(*server)) < 0)
+    if (connect(fd, &server->any, server->len) < 0)
         die("connect");
     send_all(fd, &first, 1);
     return fd;
@@ -130,14 +130,18 @@ void set_blocking(int fd, int blocking)
         die("fcntl");
 }
 
-static struct sockaddr_in parse_address(const char *addr, const char *port)
+static struct endpoint parse_address(const char *addr, const char *port_text)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)number(port, UINT16_MAX)) };
+    in_port_t port = htons((uint16_t)number(port_text, UINT16_MAX));
+    struct endpoint v4 = {.len = sizeof(v4.in), .in = {.sin_family = AF_INET, .sin_port = port}};
+    struct endpoint v6 = {.len = sizeof(v6.in6), .in6 = {.sin6_family = AF_INET6, .sin6_port = port}};
 
+    if (inet_pton(AF_INET, addr, &v4.in.sin_addr) == 1)
+        return v4;
     errno = 0;
-    if (inet_pton(AF_INET, addr, &in.sin_addr) != 1)
-        die("'%s' is not an IPv4 address", addr);
-    return in;
+    if (inet_pton(AF_INET6, addr, &v6.in6.sin6_addr) != 1)
+        die("'%s' is not an address", addr);
+    return v6;
 }
 
 static _Noreturn void usage(void)
@@ -145,16 +149,53 @@ static _Noreturn void usage(void)
     (void)fputs("usage: weir-bench serve ADDR PORT\n"
                 "       weir-bench up|down ADDR PORT STREAMS SECONDS\n"
                 "       weir-bench rr ADDR PORT SECONDS\n"
-                "       weir-bench crr ADDR PORT IN_FLIGHT SECONDS\n"
-                "       weir-bench idle ADDR PORT FLOWS SECONDS    (then \"rr SECONDS\" on stdin)\n", stderr);
+                "       weir-bench crr ADDR PORT IN_FLIGHT SECONDS [PER_SECOND]\n"
+                "       weir-bench idle ADDR PORT FLOWS SECONDS    (then \"rr SECONDS\" on stdin)\n"
+                "       weir-bench udp-up|udp-down ADDR PORT BYTES [PER_SECOND SECONDS]\n"
+                "       weir-bench udp-rr ADDR PORT SECONDS\n",
+                stderr);
     exit(2);
+}
+
+/* A TCP command; false: it is none. */
+static bool run_tcp(const char *what, const struct endpoint *addr, int argc, char **args)
+{
+    if (strcmp(what, "up") == 0 && argc == 2)
+        cmd_bulk(addr, BENCH_UP, number(args[0], BENCH_STREAMS_MAX), number(args[1], BENCH_SECONDS_MAX));
+    else if (strcmp(what, "down") == 0 && argc == 2)
+        cmd_bulk(addr, BENCH_DOWN, number(args[0], BENCH_STREAMS_MAX), number(args[1], BENCH_SECONDS_MAX));
+    else if (strcmp(what, "rr") == 0 && argc == 1)
+        cmd_rr(addr, number(args[0], BENCH_SECONDS_MAX));
+    else if (strcmp(what, "crr") == 0 && (argc == 2 || argc == 3))
+        cmd_crr(addr, number(args[0], BENCH_STREAMS_MAX), number(args[1], BENCH_SECONDS_MAX),
+                argc == 3 ? number(args[2], BENCH_RATE_MAX) : 0);
+    else if (strcmp(what, "idle") == 0 && argc == 2)
+        cmd_idle(addr, number(args[0], BENCH_FLOWS_MAX), number(args[1], BENCH_SECONDS_MAX));
+    else
+        return false;
+    return true;
+}
+
+static bool run_udp(const char *what, const struct endpoint *addr, int argc, char **args)
+{
+    bool up = strcmp(what, "udp-up") == 0;
+
+    if (strcmp(what, "udp-rr") == 0 && argc == 1)
+        cmd_udp_rr(addr, number(args[0], BENCH_SECONDS_MAX));
+    else if ((up || strcmp(what, "udp-down") == 0) && argc == 1)
+        cmd_udp(addr, up, number(args[0], TRAIN_BYTES_MAX), 0, 0);
+    else if ((up || strcmp(what, "udp-down") == 0) && argc == 3)
+        cmd_udp(addr, up, number(args[0], TRAIN_BYTES_MAX), number(args[1], BENCH_RATE_MAX),
+                number(args[2], BENCH_SECONDS_MAX));
+    else
+        return false;
+    return true;
 }
 
 int main(int argc, char **argv)
 {
     struct rlimit files;
-    struct sockaddr_in addr;
-    const char *what;
+    struct endpoint addr;
 
     if (argc < 4)
         usage();
@@ -164,22 +205,11 @@ int main(int argc, char **argv)
     files.rlim_cur = files.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &files) < 0)
         die("setrlimit");
-    what = argv[1];
     addr = parse_address(argv[2], argv[3]);
 
-    if (strcmp(what, "serve") == 0 && argc == 4)
+    if (strcmp(argv[1], "serve") == 0 && argc == 4)
         cmd_serve(&addr);
-    else if (strcmp(what, "up") == 0 && argc == 6)
-        cmd_bulk(&addr, BENCH_UP, number(argv[4], BENCH_STREAMS_MAX), number(argv[5], BENCH_SECONDS_MAX));
-    else if (strcmp(what, "down") == 0 && argc == 6)
-        cmd_bulk(&addr, BENCH_DOWN, number(argv[4], BENCH_STREAMS_MAX), number(argv[5], BENCH_SECONDS_MAX));
-    else if (strcmp(what, "rr") == 0 && argc == 5)
-        cmd_rr(&addr, number(argv[4], BENCH_SECONDS_MAX));
-    else if (strcmp(what, "crr") == 0 && argc == 6)
-        cmd_crr(&addr, number(argv[4], BENCH_STREAMS_MAX), number(argv[5], BENCH_SECONDS_MAX));
-    else if (strcmp(what, "idle") == 0 && argc == 6)
-        cmd_idle(&addr, number(argv[4], BENCH_FLOWS_MAX), number(argv[5], BENCH_SECONDS_MAX));
-    else
+    if (!run_tcp(argv[1], &addr, argc - 4, argv + 4) && !run_udp(argv[1], &addr, argc - 4, argv + 4))
         usage();
     return EXIT_SUCCESS;
 }

@@ -1,10 +1,13 @@
 """The throughput tool: weir beside the peers that are installed, and beside what this machine can do at most.
 
-    bench.py [--quick] [--rounds N] [--seconds N] [--build DIRECTORY] [--systems NAME,...] [--write] [--raw FILE] [CASE...]
+    bench.py [--quick] [--rounds N] [--seconds N] [--family 4|6] [--build DIRECTORY] [--systems NAME,...] [--write]
+             [--raw FILE] [CASE...]
 
 A CASE is one of `--list`, or how some begin: `up`, `crr-32`, `idle`. Needs root; nothing leaves the machine. Every measurement
 has a system, a guest and a server of its own, started for it. The rounds go round all systems case by case, in an order that
 turns by one each time, and the figures are medians: what disturbs the machine for a while disturbs all alike.
+
+A case whose name ends in `-v6` is on IPv6, the others are on IPv4; --family leaves out those of the other.
 
 `scale` is weir alone on simulated host sockets (weir-scale, tests/replay): more flows than a process has descriptors for.
 
@@ -33,23 +36,39 @@ ROUNDS, SECONDS, QUICK_SECONDS = 3, 5, 2
 @dataclasses.dataclass(frozen=True)
 class Case:
     name: str
-    kind: str             # bulk, latency, idle, or simulated: of no system
+    kind: str             # bulk, latency, udp, idle, weir: of it alone, or simulated: of no system
     run: typing.Callable  # (system, seconds) -> figures; simulated: () -> {label: figures}
     flows: int = 1
+    family: int = 4       # the version of IP
 
     def suits(self, system):
-        if self.kind == "simulated":
+        if self.kind == "simulated" or self.family == 6 and not system.ipv6:
             return False
+        if self.kind == "weir":
+            return system.name == "weir" and system.latency
         return self.kind == "bulk" or system.latency and not (self.kind == "idle" and system.limit)
 
 
-CASES = [
+def with_ipv6(cases):
+    """Each on IPv4 and, next to it in time, on IPv6: their ratio is of interest."""
+    for case in cases:
+        yield case
+        yield dataclasses.replace(case, name=f"{case.name}-v6", family=6)
+
+
+CASES = [*with_ipv6([
     *(Case(f"{direction}-{streams}", "bulk", lambda s, t, d=direction, n=streams: measure.bulk(s, d, n, t), streams)
       for direction in ("up", "down") for streams in (1, 8)),
     Case("rr", "latency", measure.rr),
     *(Case(f"crr-{k}", "latency", lambda s, t, k=k: measure.crr(s, k, t), k) for k in (1, 32)),
+    *(Case(f"udp-{direction}-{size}", "udp", lambda s, t, d=direction, n=size: measure.udp(s, d, n, t))
+      for direction in ("up", "down") for size in (64, 1400)),
+    Case("udp-rr", "udp", lambda s, t: measure.rr(s, t, "udp-rr")),
+])]
+CASES += [
     *(Case(f"idle-{n}", "idle", lambda s, t, n=n: measure.idle_flows(s, n, t), n) for n in (1000, 10000, 18000)),
     Case("idle-process", "idle", measure.idle_process, 0),
+    Case("time-wait-30", "weir", measure.time_wait, measure.TIME_WAIT_IN_FLIGHT),
     Case("scale", "simulated", measure.scale, 0),
 ]
 
@@ -62,8 +81,8 @@ def take(case, cls, world, programs, seconds):
     """One measurement: its figures, or the text of what went wrong."""
     try:
         with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
-            world.start_server()
-            system = cls(world, programs, directory, case.flows)
+            world.start_server(case.family)
+            system = cls(world, programs, directory, case.flows, case.family)
             try:
                 return case.run(system, seconds)
             finally:
@@ -93,21 +112,24 @@ def run_all(options, cases, systems, world, programs):
             if case.kind == "simulated":
                 for label, figures in take_simulated(case).items():
                     results.setdefault(case.name, {}).setdefault(label, []).append(figures)
-                    say(f"round {turn + 1}/{options.rounds}  {case.name:12}  {label:24}  {brief(figures)}")
+                    say(f"round {turn + 1}/{options.rounds}  {case.name:16}  {label:24}  {brief(figures)}")
             suited = [s for s in systems if case.suits(s)]
             shift = (turn + number) % max(len(suited), 1)
             for cls in suited[shift:] + suited[:shift]:
                 figures = take(case, cls, world, programs, options.seconds)
                 results.setdefault(case.name, {}).setdefault(cls.label(), []).append(figures)
-                say(f"round {turn + 1}/{options.rounds}  {case.name:12}  {cls.label():24}  {brief(figures)}")
+                say(f"round {turn + 1}/{options.rounds}  {case.name:16}  {cls.label():24}  {brief(figures)}")
     return results
 
 
-def chosen_cases(names):
-    cases = [c for c in CASES if not names or any(c.name == n or c.name.startswith(n + "-") for n in names)]
+def chosen_cases(names, family):
+    cases = [c for c in CASES if (not names or any(c.name == n or c.name.startswith(n + "-") for n in names))
+             and family in (None, c.family)]
     for name in names:
         if not any(c.name == name or c.name.startswith(name + "-") for c in CASES):
             sys.exit(f"bench: no case '{name}'; there are {' '.join(c.name for c in CASES)}")
+    if not cases:
+        sys.exit(f"bench: no such case on IPv{family}")
     return cases
 
 
@@ -130,7 +152,7 @@ def command(options):
     if options.quick:
         words.append("--quick")
     for name, default in (("rounds", 1 if options.quick else ROUNDS), ("seconds", QUICK_SECONDS if options.quick else SECONDS),
-                          ("systems", "")):
+                          ("family", None), ("systems", "")):
         if getattr(options, name) != default:
             words += [f"--{name}", str(getattr(options, name))]
     return shlex.join([*words, *options.cases])
@@ -141,6 +163,7 @@ def parse(argv):
     parser.add_argument("--quick", action="store_true", help=f"one round of {QUICK_SECONDS} s")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--seconds", type=int, help=f"of one measurement (default {SECONDS})")
+    parser.add_argument("--family", type=int, choices=(4, 6), help="only the cases on this version of IP (default: both)")
     parser.add_argument("--build", default=os.path.join(TOP, "build"), help="where weir and weir-bench are built")
     parser.add_argument("--systems", default="", help="names, with commas between (default: all)")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.* although the run is not a full one")
@@ -164,7 +187,7 @@ def main(argv):
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # for every system alike
 
-    cases = chosen_cases(options.cases)
+    cases = chosen_cases(options.cases, options.family)
     only_simulated = all(c.kind == "simulated" for c in cases)
     if not only_simulated and os.geteuid() != 0:
         sys.exit("bench: network namespaces need root")

@@ -3,8 +3,10 @@
  * in good order, so that a byte that never comes is noticed (a stall behind the end is printed; one before it leaves no
  * figure):
  *
- *   up      send chunks until the time is over, FIN; the server answers how much it got, and what is missing is printed as lost
- *   down    discard until the time is over, ask for the end; the server finishes its chunk, and the count must be whole chunks
+ *   up      send chunks until the time is over, FIN; the server answers how much it got, and what is missing is
+ *           printed as lost
+ *   down    discard until the time is over, ask for the end; the server finishes its chunk, and the count must be
+ *           whole chunks
  */
 #include "tests/bench/bench.h"
 
@@ -40,7 +42,7 @@ static char discarded[BENCH_DISCARD_BYTES]; /* never written: MSG_TRUNC */
 
 static void watch(struct bulk *bulk, int op, struct stream *stream, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = stream };
+    struct epoll_event event = {.events = events, .data.ptr = stream};
 
     if (epoll_ctl(bulk->epoll_fd, op, stream->fd, &event) < 0)
         die("epoll_ctl");
@@ -55,7 +57,7 @@ static void stream_done(struct bulk *bulk, struct stream *stream)
 
 static uint64_t bytes_acked(const struct stream *stream)
 {
-    struct tcp_info info = { 0 };
+    struct tcp_info info = {0};
     socklen_t len = sizeof(info);
 
     if (getsockopt(stream->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
@@ -169,7 +171,7 @@ static uint64_t turn(struct bulk *bulk, struct stream *streams, unsigned count, 
 static uint64_t begin(struct bulk *bulk, struct stream *streams, unsigned count, unsigned seconds)
 {
     uint64_t start = now_ns();
-    struct up_order order = { .end_ns = start + seconds * UINT64_C(1000000000) };
+    struct up_order order = {.end_ns = start + seconds * UINT64_C(1000000000)};
 
     for (unsigned i = 0; i < count; i++) {
         if (bulk->mode == BENCH_UP)
@@ -180,10 +182,10 @@ static uint64_t begin(struct bulk *bulk, struct stream *streams, unsigned count,
     return start;
 }
 
-void cmd_bulk(const struct sockaddr_in *server, enum bench_mode mode, unsigned count, unsigned seconds)
+void cmd_bulk(const struct endpoint *server, enum bench_mode mode, unsigned count, unsigned seconds)
 {
     static struct stream streams[BENCH_STREAMS_MAX];
-    struct bulk bulk = { .mode = mode, .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .open = count };
+    struct bulk bulk = {.mode = mode, .epoll_fd = epoll_create1(EPOLL_CLOEXEC), .open = count};
     uint64_t start, end, now, gap_max = 0;
 
     if (bulk.epoll_fd < 0)
@@ -206,8 +208,8 @@ void cmd_bulk(const struct sockaddr_in *server, enum bench_mode mode, unsigned c
             ask_for_end(&bulk, &streams[i]);
     }
     (void)printf("{\"case\": \"%s\", \"streams\": %u, \"seconds\": %u, \"gbit_s\": %.4f, \"gap_ms\": %.3f, ",
-                 mode == BENCH_UP ? "up" : "down", count, seconds,
-                 (double)bulk.bytes_in_time * 8e-9 / seconds, (double)gap_max / 1e6);
-    (void)printf("\"bytes\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"stalled\": %u, \"tail_ms\": %.3f}\n",
-                 bulk.bytes, bulk.lost, bulk.stalled, (double)(now - end) / 1e6);
+                 mode == BENCH_UP ? "up" : "down", count, seconds, (double)bulk.bytes_in_time * 8e-9 / seconds,
+                 (double)gap_max / 1e6);
+    (void)printf("\"bytes\": %" PRIu64 ", \"lost\": %" PRIu64 ", \"stalled\": %u, \"tail_ms\": %.3f}\n", bulk.bytes,
+                 bulk.lost, bulk.stalled, (double)(now - end) / 1e6);
 }

@@ -20,6 +20,7 @@ enum {
     IDLE_IN_FLIGHT = 32,
     FAILURES_MAX = 64, /* then no more are tried */
     LINE_BYTES = 64,
+    PACE_MS = 1,
 };
 
 enum slot_state { SLOT_FREE, SLOT_CONNECTING, SLOT_ANSWER, SLOT_END };
@@ -31,20 +32,22 @@ struct slot {
 };
 
 struct run {
-    const struct sockaddr_in *server; /* borrowed */
+    const struct endpoint *server; /* borrowed */
     enum bench_mode mode;
     int epoll_fd;
-    unsigned want, begun;      /* operations; crr: as many as the time allows */
+    unsigned want, begun; /* operations; crr: as many as the time allows */
+    unsigned per_s;       /* that are begun; 0: as many as can be */
+    uint64_t start_ns;
     unsigned done, failed, in_flight;
-    int first_errno;           /* of the first failure */
-    uint64_t last_done_ns;     /* when the last operation succeeded */
-    int *kept;                 /* idle: owned, of `want` */
+    int first_errno;       /* of the first failure */
+    uint64_t last_done_ns; /* when the last operation succeeded */
+    int *kept;             /* idle: owned, of `want` */
     struct samples samples;
 };
 
 static void watch(struct run *run, int op, struct slot *slot, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = slot };
+    struct epoll_event event = {.events = events, .data.ptr = slot};
 
     if (epoll_ctl(run->epoll_fd, op, slot->fd, &event) < 0)
         die("epoll_ctl");
@@ -55,9 +58,9 @@ static void slot_start(struct run *run, struct slot *slot)
     run->begun++;
     run->in_flight++;
     slot->started_ns = now_ns();
-    slot->fd = tcp_socket(SOCK_NONBLOCK);
+    slot->fd = tcp_socket(run->server->any.sa_family, SOCK_NONBLOCK);
     slot->state = SLOT_CONNECTING;
-    if (connect(slot->fd, (const struct sockaddr *)run->server, sizeof(*run->server)) < 0 && errno != EINPROGRESS)
+    if (connect(slot->fd, &run->server->any, run->server->len) < 0 && errno != EINPROGRESS)
         die("connect"); /* out of ports or routes: the bench's own trouble */
     watch(run, EPOLL_CTL_ADD, slot, EPOLLOUT);
 }
@@ -129,7 +132,13 @@ static void on_readable(struct run *run, struct slot *slot)
     slot_done(run, slot);
 }
 
-/* Keep `in_flight` operations going until `end`, then let those that run come to theirs; stalled ones count as failed. */
+static bool is_due(const struct run *run)
+{
+    return run->per_s == 0 || run->begun < (now_ns() - run->start_ns) * run->per_s / 1000000000u;
+}
+
+/* Keep `in_flight` operations going until `end`, then let those that run come to theirs; stalled ones count as failed
+ * (with a pace, once no more are begun). */
 static void go(struct run *run, unsigned in_flight, uint64_t end)
 {
     static struct slot slots[BENCH_STREAMS_MAX];
@@ -139,17 +148,18 @@ static void go(struct run *run, unsigned in_flight, uint64_t end)
     if (run->epoll_fd < 0)
         die("epoll_create1");
     for (;;) {
+        bool more = run->begun < run->want && run->failed < FAILURES_MAX && now_ns() < end;
         int n;
 
-        for (unsigned i = 0; i < in_flight; i++)
-            if (slots[i].state == SLOT_FREE && run->begun < run->want && run->failed < FAILURES_MAX && now_ns() < end)
+        for (unsigned i = 0; more && i < in_flight; i++)
+            if (slots[i].state == SLOT_FREE && run->begun < run->want && is_due(run))
                 slot_start(run, &slots[i]);
-        if (run->in_flight == 0)
+        if (run->in_flight == 0 && !more)
             return;
-        n = epoll_wait(run->epoll_fd, events, BENCH_EVENTS, BENCH_STALL_MS);
+        n = epoll_wait(run->epoll_fd, events, BENCH_EVENTS, more && run->per_s ? PACE_MS : BENCH_STALL_MS);
         if (n < 0)
             die("epoll_wait");
-        for (unsigned i = 0; n == 0 && i < in_flight; i++)
+        for (unsigned i = 0; n == 0 && i < in_flight && !(more && run->per_s); i++)
             if (slots[i].state != SLOT_FREE)
                 slot_fail(run, &slots[i], ETIMEDOUT);
         for (int i = 0; i < n; i++) {
@@ -174,10 +184,16 @@ static void print_figures(struct run *run, const char *name, double seconds)
         die("stdout");
 }
 
-void cmd_crr(const struct sockaddr_in *server, unsigned in_flight, unsigned seconds)
+void cmd_crr(const struct endpoint *server, unsigned in_flight, unsigned seconds, unsigned per_s)
 {
-    struct run run = { .server = server, .mode = BENCH_CRR, .want = UINT32_MAX };
     uint64_t start = now_ns();
+    struct run run = {
+        .server = server,
+        .mode = BENCH_CRR,
+        .want = UINT32_MAX,
+        .per_s = per_s,
+        .start_ns = start,
+    };
 
     go(&run, in_flight, start + seconds * UINT64_C(1000000000));
     print_figures(&run, "crr", (double)(now_ns() - start) / 1e9);
@@ -186,7 +202,7 @@ void cmd_crr(const struct sockaddr_in *server, unsigned in_flight, unsigned seco
 
 static void take_orders(const struct run *run)
 {
-    struct timeval stall = { .tv_sec = BENCH_STALL_MS / 1000 };
+    struct timeval stall = {.tv_sec = BENCH_STALL_MS / 1000};
     char line[LINE_BYTES];
 
     for (unsigned i = 0; i < run->done; i++) {
@@ -205,7 +221,7 @@ static void take_orders(const struct run *run)
     }
 }
 
-void cmd_idle(const struct sockaddr_in *server, unsigned flows, unsigned seconds)
+void cmd_idle(const struct endpoint *server, unsigned flows, unsigned seconds)
 {
     uint64_t start = now_ns();
     struct run run = {
@@ -219,7 +235,8 @@ void cmd_idle(const struct sockaddr_in *server, unsigned flows, unsigned seconds
     if (!run.kept)
         die("no memory for %u flows", flows);
     go(&run, IDLE_IN_FLIGHT, start + seconds * UINT64_C(1000000000));
-    print_figures(&run, "idle", (double)(run.last_done_ns - start) / 1e9); /* what failed at the end took its own time */
+    /* What failed at the end took its own time. */
+    print_figures(&run, "idle", (double)(run.last_done_ns - start) / 1e9);
     take_orders(&run);
     free(run.samples.ns);
     free(run.kept);

@@ -3,12 +3,14 @@ import json
 import subprocess
 import threading
 
-from systems import PORT, SERVER, Failure
+from systems import PORT, Failure
 
 GRACE_S = 60     # beyond its own time, for what a load generator does
 SETTLE_S = 1     # after a start or a burst of connections
 WATCH_S = 5      # how long an idle process is watched
 OPEN_S = 30      # for opening idle flows
+LOST_PERCENT_MAX, RATE_TRIES, RATE_STEP = 1, 8, 0.9  # a rate that was found for less than a second may be too high for longer
+TIME_WAIT_S, TIME_WAIT_PER_S, TIME_WAIT_IN_FLIGHT = 30, 1000, 256
 
 GENERATOR = None  # the path of weir-bench
 SCALE = None      # the path of weir-scale
@@ -29,9 +31,9 @@ def pick(figures, *keys):
 
 
 def generate(system, *arguments, seconds):
-    """Run the load generator in the guest to its end. Returns its figures and the system's CPU seconds."""
+    """Run the load generator, for about `seconds`, in the guest to its end: its figures and the system's CPU seconds."""
     before = system.cpu_s()
-    client = system.guest.popen([GENERATOR, arguments[0], SERVER, PORT, *arguments[1:], seconds],
+    client = system.guest.popen([GENERATOR, arguments[0], system.server, PORT, *arguments[1:]],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, err = client.communicate(timeout=seconds + GRACE_S)
@@ -49,24 +51,46 @@ def generate(system, *arguments, seconds):
 
 def bulk(system, direction, streams, seconds):
     before = system.segments()
-    figures, cpu_s = generate(system, direction, streams, seconds=seconds)
+    figures, cpu_s = generate(system, direction, streams, seconds, seconds=seconds)
     sent, again, probes = (now - then for now, then in zip(system.segments(), before))
     return {**pick(figures, "gbit_s", "gap_ms", "tail_ms", "lost", "stalled"),
             "cpu_s_per_gb": per(cpu_s, figures["bytes"] / 1e9),
             "retransmitted": again, "probes": probes, "retransmitted_percent": 100 * again / max(sent, 1)}
 
 
-def rr(system, seconds):
-    figures, cpu_s = generate(system, "rr", seconds=seconds)
+def rr(system, seconds, command="rr"):
+    figures, cpu_s = generate(system, command, seconds, seconds=seconds)
     return {**pick(figures, "p50_us", "p99_us", "worst_us"), "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
 
 
 def crr(system, in_flight, seconds):
-    figures, cpu_s = generate(system, "crr", in_flight, seconds=seconds)
+    figures, cpu_s = generate(system, "crr", in_flight, seconds, seconds=seconds)
     if not figures["operations"]:
         raise Failure(f"not one connection: {figures['error']}")
     return {**pick(figures, "per_s", "p50_us", "p99_us", "worst_us", "failures", "error"),
             "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
+
+
+def time_wait(system, _seconds):
+    """The server closes every connection, so each leaves its addresses in TIME_WAIT behind weir and in weir."""
+    figures, cpu_s = generate(system, "crr", TIME_WAIT_IN_FLIGHT, TIME_WAIT_S, TIME_WAIT_PER_S, seconds=TIME_WAIT_S)
+    return {**pick(figures, "operations", "per_s", "p50_us", "p99_us", "worst_us", "failures", "error"),
+            "late": max(int(0.99 * TIME_WAIT_S * TIME_WAIT_PER_S) - figures["operations"] - figures["failures"], 0),
+            "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
+
+
+def udp(system, direction, size, seconds):
+    """Search for the highest rate that loses little, then see what it costs. The search's CPU time does not count."""
+    found, _cpu_s = generate(system, f"udp-{direction}", size, seconds=0)
+    rate = found["packets_s"]
+    for _attempt in range(RATE_TRIES):
+        figures, cpu_s = generate(system, f"udp-{direction}", size, int(rate), seconds, seconds=seconds)
+        if figures["lost_percent"] < LOST_PERCENT_MAX:
+            return {**pick(figures, "packets_s", "lost_percent", "reordered", "duplicates"),
+                    "found_packets_s": found["packets_s"], "cpu_us": per(cpu_s, figures["arrived"] / 1e6)}
+        rate *= RATE_STEP
+    raise Failure(f"{figures['lost_percent']:.1f} % are lost even at {figures['rate']:,} packets/s; "
+                  f"found was {found['packets_s']:,.0f}")
 
 
 def watch(system):
@@ -107,7 +131,7 @@ def _line(client):
 def idle_flows(system, flows, seconds):
     pass_time(SETTLE_S)
     anon = system.memory("RssAnon")
-    client = system.guest.popen([GENERATOR, "idle", SERVER, PORT, flows, OPEN_S], stdin=subprocess.PIPE,
+    client = system.guest.popen([GENERATOR, "idle", system.server, PORT, flows, OPEN_S], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         opened = _line(client)

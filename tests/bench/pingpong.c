@@ -26,13 +26,15 @@ static void get_byte(int fd)
     n = recv(fd, &byte, 1, 0);
     if (n == 0)
         die("a flow ended early");
+    if (n < 0 && errno != EAGAIN)
+        die("recv");
     if (n < 0)
         die("no answer within %d ms", BENCH_STALL_MS);
 }
 
 void pingpong(const int *fds, unsigned count, unsigned seconds)
 {
-    struct samples samples = { 0 };
+    struct samples samples = {0};
     uint64_t random = 0x9e3779b97f4a7c15u;
     uint64_t start = now_ns(), now = start, end = start + seconds * UINT64_C(1000000000);
     unsigned long operations = 0;
@@ -47,14 +49,14 @@ void pingpong(const int *fds, unsigned count, unsigned seconds)
         samples_add(&samples, now - before);
         operations++;
     }
-    (void)printf("{\"case\": \"rr\", \"flows\": %u, \"operations\": %lu, \"seconds\": %.6f, ",
-                 count, operations, (double)(now - start) / 1e9);
+    (void)printf("{\"case\": \"rr\", \"flows\": %u, \"operations\": %lu, \"seconds\": %.6f, ", count, operations,
+                 (double)(now - start) / 1e9);
     (void)printf("\"p50_us\": %.2f, \"p99_us\": %.2f, \"worst_us\": %.2f}\n", samples_percentile_us(&samples, 50),
                  samples_percentile_us(&samples, 99), samples_percentile_us(&samples, 100));
     free(samples.ns);
 }
 
-void cmd_rr(const struct sockaddr_in *server, unsigned seconds)
+void cmd_rr(const struct endpoint *server, unsigned seconds)
 {
     int fd = tcp_open(server, BENCH_RR);
 

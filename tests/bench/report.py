@@ -11,8 +11,12 @@ import chart
 TITLES = {
     "up-1": "up, 1 stream", "up-8": "up, 8 streams", "down-1": "down, 1 stream", "down-8": "down, 8 streams",
 }
+UDP_TITLES = {
+    "udp-up-64": "up, 64 bytes", "udp-up-1400": "up, 1,400 bytes", "udp-down-64": "down, 64 bytes",
+    "udp-down-1400": "down, 1,400 bytes",
+}
 
-
+IPV6 = "IPv6 beside IPv4: the figure on IPv6 (and what it is of the one on IPv4)"
 SIMULATED = "On simulated host sockets: what an open flow costs"
 
 
@@ -57,6 +61,11 @@ class _Cells:
         value = median(self.results, self.case, self.label, key)
         return show(None if value is None else value * scale, digits)
 
+    def ratio(self, case, key):
+        """This case's figure, and how it compares with another case's."""
+        here, there = (median(self.results, name, self.label, key) for name in (self.case, case))
+        return show(here) if not here or not there else f"{show(here)} ({show(here / there, 2)})"
+
     def ran(self):
         return bool(self.results.get(self.case, {}).get(self.label))
 
@@ -74,6 +83,38 @@ def _table(title, results, labels, columns):
             rows.append((label, ["" if not c.ran() else "failed" if c.failed() else text(c)
                                  for c, (_heading, _case, text) in zip(cells, columns)]))
     return Table(title, [heading for heading, _case, _text in columns], rows) if rows else None
+
+
+def _udp_tables(results, labels):
+    def udp(text):
+        return [(title, case, text) for case, title in UDP_TITLES.items()]
+
+    return [
+        _table("UDP: datagrams per second of which less than 1 % get lost (CPU µs each)", results, labels,
+               udp(lambda c: c("packets_s") if c("cpu_us") == "–" else f"{c('packets_s')} ({c('cpu_us', 2)})")),
+        _table("Beside it: lost; out of order; twice", results, labels,
+               udp(lambda c: f"{c('lost_percent', 2)} %; {c('reordered')}; {c('duplicates')}")),
+        _table("Round trips on UDP", results, labels, [
+            ("p50, µs", "udp-rr", lambda c: c("p50_us")), ("p99", "udp-rr", lambda c: c("p99_us")),
+            ("CPU µs each", "udp-rr", lambda c: c("cpu_us"))]),
+    ]
+
+
+IPV6_COLUMNS = [  # of cases on IPv6: (heading, case on IPv4, figure)
+    *((f"{title}, Gbit/s", case, "gbit_s") for case, title in TITLES.items()), ("RR p50, µs", "rr", "p50_us"),
+    ("CRR per s", "crr-1", "per_s"), ("CRR per s, 32 in flight", "crr-32", "per_s"),
+    *((f"UDP {title}, per s", case, "packets_s") for case, title in UDP_TITLES.items()), ("UDP RR p50, µs", "udp-rr", "p50_us"),
+]
+
+
+def _ipv6_table(results, labels):
+    """One row for each case: the systems are few, the cases many."""
+    by_label = _table(IPV6, results, labels, [
+        (heading, f"{case}-v6", lambda c, case=case, key=key: c.ratio(case, key)) for heading, case, key in IPV6_COLUMNS])
+    if not by_label:
+        return None
+    shown = [label for label, _cells in by_label.rows]
+    return Table(IPV6, shown, list(zip(by_label.columns, map(list, zip(*(cells for _label, cells in by_label.rows))))))
 
 
 def tables(results, labels):
@@ -94,6 +135,8 @@ def tables(results, labels):
             ("CPU µs each", "crr-1", lambda c: c("cpu_us")),
             ("CRR per s, 32 in flight", "crr-32", lambda c: c("per_s")), ("p50, µs", "crr-32", lambda c: c("p50_us")),
             ("CPU µs each", "crr-32", lambda c: c("cpu_us"))]),
+        *_udp_tables(results, labels),
+        _ipv6_table(results, labels),
     ]
     for case in [c for c in results if re.fullmatch(r"idle-\d+", c)]:
         made.append(_table(f"{int(case[5:]):,} idle flows", results, labels, [
@@ -107,6 +150,10 @@ def tables(results, labels):
         ("of it anonymous", "idle-process", lambda c: c("anon", 6, 1 / 1024)),
         ("wake-ups in 5 s", "idle-process", lambda c: c("wakeups", 5)),
         ("CPU, %", "idle-process", lambda c: c("cpu_percent", 2))]))
+    made.append(_table("1,000 connections a second for 30 s, each closed by the server", results, labels, [
+        ("opened", "time-wait-30", lambda c: c("operations", 6)), ("failed", "time-wait-30", lambda c: c("failures")),
+        ("per s", "time-wait-30", lambda c: c("per_s", 4)), ("p50, µs", "time-wait-30", lambda c: c("p50_us")),
+        ("p99", "time-wait-30", lambda c: c("p99_us")), ("CPU µs each", "time-wait-30", lambda c: c("cpu_us"))]))
     made.append(_table(SIMULATED, results, list(results.get("scale", {})), [
         ("bytes each", "scale", lambda c: c("bytes_a_flow", 4)), ("ns to open one", "scale", lambda c: c("open_ns", 4)),
         ("ns a packet, random flows", "scale", lambda c: c("packet_ns")),
@@ -129,6 +176,8 @@ def failures(results):
                     found.append((case, label, f"{figures['stalled']} streams stalled at their ends"))
                 elif figures.get("failures"):
                     found.append((case, label, f"{figures['failures']:,} connections failed: {figures['error']}"))
+                elif figures.get("late"):
+                    found.append((case, label, f"{figures['late']:,} connections too few in the time"))
     return found
 
 
@@ -187,6 +236,14 @@ time, and gives the median of the rounds.
 - **Segments sent again** are the guest kernel's. It also sends one again as a probe when it hears nothing for about two round
   trips (RFC 8985 section 7), for which a busy CPU is enough: what veth shows is the machine's part.
 - **RR**: one byte there and one back on an open connection, one at a time. **CRR**: connect, a byte each way, the server's FIN.
+- **UDP** rates are searched for with trains of 0.4 s, doubled and then narrowed down to a sixteenth; a train that loses more
+  or falls behind its pace gets a second chance. The rate that was found then runs for the whole time, and a tenth less if it
+  loses more: that run is the figure, with its CPU time. A rate counts what arrived. The sender keeps the pace with up to 64
+  datagrams a system call, and leaves out what it is late for; the sockets at both ends hold 8 MiB. Where next to nothing is
+  lost, the sender could not keep a higher pace on this machine's CPUs: something else gave in first than the system under test.
+  **Out of order** is a datagram behind one with a higher number.
+- **IPv6** cases are the same as those on IPv4; the guest has one address, of that family.
+- **Closed by the server**: the server's side of every connection stays in TIME_WAIT, and so does weir's towards the guest.
 - **Idle flows** have each carried a byte both ways. Bytes each: growth of the process's anonymous memory (`RssAnon`). The
   kernel's own memory for sockets is not in it.
 - **Wake-ups** are context switches of all its threads.

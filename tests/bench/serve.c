@@ -1,10 +1,10 @@
 /*
- * The server: one thread, level-triggered, whatever a connection's first byte asks for (bench.h).
+ * The server: one thread, level-triggered, whatever a connection's first byte asks for (bench.h). While it sends a UDP
+ * train (train.h) it does nothing else.
  */
-#include "tests/bench/bench.h"
+#include "tests/bench/train.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -18,9 +18,9 @@ struct peer {
     struct up_order order; /* 'U' */
     size_t order_got;      /* bytes of it */
     struct up_answer up;   /* 'U': counts so far */
-    unsigned unsent; /* 'D': bytes left of the chunk that is being sent */
-    char mode;       /* 0 until the first byte */
-    bool last_chunk; /* 'D': the client has asked for the end */
+    unsigned unsent;       /* 'D': bytes left of the chunk that is being sent */
+    char mode;             /* 0 until the first byte */
+    bool last_chunk;       /* 'D': the client has asked for the end */
 };
 
 static struct peer *peers; /* owned; by descriptor */
@@ -32,7 +32,7 @@ static char discarded[BENCH_DISCARD_BYTES]; /* never written: MSG_TRUNC */
 
 static void watch(int op, int fd, uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.fd = fd };
+    struct epoll_event event = {.events = events, .data.fd = fd};
 
     if (epoll_ctl(epoll_fd, op, fd, &event) < 0)
         die("epoll_ctl");
@@ -47,7 +47,7 @@ static void accept_some(int listener)
             return;
         if (fd < 0 || (size_t)fd >= peers_room)
             die("accept");
-        peers[fd] = (struct peer){ 0 };
+        peers[fd] = (struct peer){0};
         watch(EPOLL_CTL_ADD, fd, EPOLLIN);
     }
 }
@@ -151,22 +151,23 @@ static bool serve_peer(int fd, uint32_t events)
     }
 }
 
-static int listen_at(const struct sockaddr_in *addr)
+static int listen_at(const struct endpoint *addr)
 {
     int one = 1;
-    int fd = tcp_socket(SOCK_NONBLOCK); /* what is accepted inherits TCP_NODELAY */
+    int fd = tcp_socket(addr->any.sa_family, SOCK_NONBLOCK); /* what is accepted inherits TCP_NODELAY */
 
-    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
-        bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 || listen(fd, BACKLOG) < 0)
+    if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 || bind(fd, &addr->any, addr->len) < 0 ||
+        listen(fd, BACKLOG) < 0)
         die("listen");
     return fd;
 }
 
-void cmd_serve(const struct sockaddr_in *addr)
+void cmd_serve(const struct endpoint *addr)
 {
     struct epoll_event events[BENCH_EVENTS];
     struct rlimit files;
     int listener = listen_at(addr);
+    int datagrams = udp_socket(addr->any.sa_family, 0);
 
     if (getrlimit(RLIMIT_NOFILE, &files) < 0)
         die("getrlimit");
@@ -175,7 +176,10 @@ void cmd_serve(const struct sockaddr_in *addr)
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (!peers || epoll_fd < 0)
         die("no memory for %zu connections", peers_room);
+    if (bind(datagrams, &addr->any, addr->len) < 0)
+        die("bind");
     watch(EPOLL_CTL_ADD, listener, EPOLLIN);
+    watch(EPOLL_CTL_ADD, datagrams, EPOLLIN);
     if (puts("ready") < 0 || fflush(stdout) != 0)
         die("stdout");
     for (;;) {
@@ -188,6 +192,8 @@ void cmd_serve(const struct sockaddr_in *addr)
 
             if (fd == listener)
                 accept_some(listener);
+            else if (fd == datagrams)
+                train_serve(datagrams);
             else if (!serve_peer(fd, events[i].events))
                 (void)close(fd); /* nothing unread, so a FIN behind what is queued */
         }

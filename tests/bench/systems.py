@@ -1,6 +1,6 @@
 """The systems under test, each between a guest and a server that are the same for all.
 
-    guest namespace: load generator, kernel -- TAP -- the system under test, in the world's namespace -- server at SERVER
+    guest namespace: load generator, kernel -- TAP -- the system under test, in the world's namespace -- server
 
 The limits have no system: `veth` joins the namespaces by a veth pair, `loopback` has the load generator in the world itself.
 """
@@ -16,7 +16,9 @@ sys.path.insert(0, os.path.join(HERE, "../net"))
 from namespaces import IFF_TAP, Namespace  # noqa: E402
 from waiting import wait_until  # noqa: E402
 
-SERVER, PORT, PUBLIC = "203.0.113.10", 500, "203.0.113.0/24"
+PORT = 500
+SERVERS = {4: "203.0.113.10", 6: "2001:db8:113::10"}  # by IP version
+PUBLIC = {4: "203.0.113.0/24", 6: "2001:db8:113::/48"}
 FLOWS_MAX = 19000  # weir's limits.flows where more than the default are wanted
 START_S, STOP_S = 10, 10
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -26,11 +28,14 @@ class Failure(Exception):
     """A measurement that has no figure; the text says why."""
 
 
-def make_namespace():
+def make_namespace(family):
+    """Addresses are usable at once; interfaces have IPv6 only where it is measured, for it would wake what is to be idle."""
     ns = Namespace()
     ns.sysctl("net.ipv4.ip_local_port_range", "1024 65535")
-    ns.sysctl("net.ipv6.conf.all.disable_ipv6", 1)  # its solicitations would wake what is to be seen idle
-    ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+    if family == 4:
+        ns.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+    for key, value in (("disable_ipv6", int(family == 4)), ("accept_dad", 0), ("accept_ra", 0)):
+        ns.sysctl(f"net.ipv6.conf.default.{key}", value)
     return ns
 
 
@@ -39,19 +44,23 @@ class World:
 
     def __init__(self, generator):
         self.generator = generator
-        self.ns = make_namespace()
+        self.ns = make_namespace(6)
         self.wan = self.ns.tun("wan0", IFF_TAP)  # pasta wants an interface with an address and a default route
         self.ns.sh(f"""
-            ip addr add {SERVER}/24 dev lo
+            ip addr add {SERVERS[4]}/24 dev lo
+            ip addr add {SERVERS[6]}/64 dev lo
             ip addr add 198.51.100.1/24 dev wan0
+            ip addr add 2001:db8:100::1/64 dev wan0
             ip link set wan0 up
-            ip route add default via 198.51.100.2""")
+            ip route add default via 198.51.100.2
+            ip route add default via 2001:db8:100::2""")
+        self.ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)  # veth's end
         self.server = None
 
-    def start_server(self):
+    def start_server(self, family):
         """A fresh one for each measurement: nothing is left of the last."""
         self.stop_server()
-        self.server = self.ns.popen([self.generator, "serve", SERVER, PORT], stdout=subprocess.PIPE, text=True)
+        self.server = self.ns.popen([self.generator, "serve", SERVERS[family], PORT], stdout=subprocess.PIPE, text=True)
         if self.server.stdout.readline() != "ready\n":
             raise Failure("the server does not start")
 
@@ -88,7 +97,8 @@ class System:
     name = mtu = None
     limit = False   # no program: what the machine can do
     latency = True  # it stands in the tables of RR, CRR and idle flows; at its other MTU it only moves bulk data
-    guest_address = None  # (address/length, gateway) if nothing else configures the guest
+    ipv6 = False    # it is measured on IPv6 too
+    guest_addresses = None  # {IP version: (address/length, gateway)} if nothing else configures the guest
 
     @classmethod
     def label(cls):
@@ -103,16 +113,17 @@ class System:
     def version(_programs):
         return None
 
-    def __init__(self, world, programs, directory, flows):
+    def __init__(self, world, programs, directory, flows, family=4):
         self.world, self.programs, self.directory, self.flows = world, programs, directory, flows
+        self.family, self.server = family, SERVERS[family]
         self.process = None
-        self.guest = make_namespace()
+        self.guest = make_namespace(family)
         try:
             self.start()
             if self.process:
                 wait_until(self._ready, START_S, f"{self.label()} is ready")
-            if self.guest_address:
-                address, gateway = self.guest_address
+            if self.guest_addresses:
+                address, gateway = self.guest_addresses[family]
                 self.guest.sh(f"ip addr add {address} dev eth0; ip link set eth0 up; ip route add default via {gateway}")
         except BaseException:
             self.close()
@@ -123,7 +134,7 @@ class System:
 
     def ready(self):
         """The guest has its interface, an address and a default route."""
-        return "default" in self.guest.sh("ip route show") and "UP" in self.guest.sh("ip -brief link show up")
+        return "default" in self.guest.sh(f"ip -{self.family} route show") and "UP" in self.guest.sh("ip -brief link show up")
 
     def _ready(self):
         if self.process.poll() is not None:
@@ -178,8 +189,8 @@ class System:
 
 
 class Weir(System):
-    name, mtu = "weir", 1500
-    guest_address = ("192.168.127.2/24", "192.168.127.1")
+    name, mtu, ipv6 = "weir", 1500, True
+    guest_addresses = {4: ("192.168.127.2/24", "192.168.127.1"), 6: ("fd77:6569:72::2/64", "fd77:6569:72::1")}
 
     @staticmethod
     def version(programs):
@@ -188,8 +199,8 @@ class Weir(System):
 
     def start(self):
         argv = [self.programs["weir"], "run", "--link", f"tap,name=eth0,netns={self.guest.path}", "--mtu", self.mtu,
-                "--group", f"public={PUBLIC}", "--rule", f"allow {SERVER} tcp/{PORT}", "--dns", SERVER,
-                "--log", f"{self.directory}/flows.log"]
+                "--group", f"public={PUBLIC[self.family]}", "--allow", f"{self.server} tcp/{PORT}",
+                "--allow", f"{self.server} udp/{PORT}", "--dns", self.server, "--log", f"{self.directory}/flows.log"]
         if self.flows > 10000:
             config = f"{self.directory}/config.yaml"
             with open(config, "w", encoding="ascii") as file:
@@ -202,7 +213,7 @@ class Weir(System):
 
 
 class WeirJumbo(Weir):
-    mtu, latency = 65520, False
+    mtu, latency, ipv6 = 65520, False, False
 
 
 class Slirp(System):
@@ -223,6 +234,8 @@ class SlirpJumbo(Slirp):
 
 class Pasta(System):
     name, mtu, latency = "pasta", 1500, False
+    addresses = {4: ["--ipv4-only", "--address", "10.0.2.15", "--netmask", "255.255.255.0", "--gateway", "10.0.2.2"],
+                 6: ["--ipv6-only", "--address", "2001:db8:100::15", "--gateway", "2001:db8:100::2"]}
 
     @staticmethod
     def version(_programs):
@@ -233,18 +246,17 @@ class Pasta(System):
         # It drops the right to look into other processes before it opens the namespace: it gets a descriptor of its own.
         self.spawn(["pasta", "--foreground", "--stderr", "--quiet", "--runas", "0", "--config-net", "--no-netns-quit",
                     "--netns", f"/proc/self/fd/{self.guest.fd}", "--ns-ifname", "eth0", "--mtu", self.mtu,
-                    "--ipv4-only", "--interface", "wan0", "--address", "10.0.2.15", "--netmask", "255.255.255.0",
-                    "--gateway", "10.0.2.2", "--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none",
-                    "--udp-ns", "none"], pass_fds=[self.guest.fd])
+                    "--interface", "wan0", *self.addresses[self.family], "--tcp-ports", "none",
+                    "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none"], pass_fds=[self.guest.fd])
 
 
 class PastaJumbo(Pasta):
-    mtu, latency = 65520, True
+    mtu, latency, ipv6 = 65520, True, True
 
 
 class Veth(System):
     name, mtu, latency, limit = "veth", 1500, False, True
-    guest_address = ("10.0.2.15/24", "10.0.2.2")
+    guest_addresses = {4: ("10.0.2.15/24", "10.0.2.2")}
 
     @classmethod
     def missing(cls, programs):

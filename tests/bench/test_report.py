@@ -26,14 +26,26 @@ RESULTS = {
         "opened": 1000, "per_s": 6538.0, "bytes_a_flow": 1900.0, "cpu_percent": 0.0, "wakeups": 0, "p50_us": 41.0,
         "p99_us": 99.0, "cpu_us": 26.0, "failures": 2, "error": "Connection timed out"}]},
 }
+UDP = {"lost_percent": 0.25, "reordered": 3, "duplicates": 0}
+UDP_RESULTS = {
+    "up-1": {"weir, MTU 1500": [bulk(10.0, 0.3)], "pasta, MTU 65520": [bulk(3.0, 0.7)]},
+    "up-1-v6": {"weir, MTU 1500": [bulk(9.0, 0.3)], "pasta, MTU 65520": ["stalled"]},
+    "rr-v6": {"weir, MTU 1500": [{"p50_us": 44.0}]},
+    "udp-up-64": {"weir, MTU 1500": [{**UDP, "packets_s": 123456.0, "cpu_us": 3.25}],
+                  "veth, MTU 1500": [{**UDP, "packets_s": 400000.0, "cpu_us": None}]},
+    "udp-up-64-v6": {"weir, MTU 1500": [{**UDP, "packets_s": 61728.0, "cpu_us": 4.0}]},
+    "udp-rr": {"weir, MTU 1500": [{"p50_us": 50.0, "p99_us": 99.0, "cpu_us": 20.0}]},
+    "time-wait-30": {"weir, MTU 1500": [{"operations": 29000, "failures": 0, "error": "", "late": 700, "per_s": 966.7,
+                                         "p50_us": 300.0, "p99_us": 900.0, "cpu_us": 150.0}]},
+}
 
 
 class Report(unittest.TestCase):
     def setUp(self):
         self.tables = report.tables(RESULTS, LABELS)
 
-    def row(self, title, label):
-        table, = [t for t in self.tables if t.title.startswith(title)]
+    def row(self, title, label, tables=None):
+        table, = [t for t in tables or self.tables if t.title.startswith(title)]
         cells, = [cells for row, cells in table.rows if row == label]
         return dict(zip(table.columns, cells))
 
@@ -43,6 +55,26 @@ class Report(unittest.TestCase):
         self.assertEqual(self.row("Bulk data", "veth, MTU 1500"), {"up, 1 stream": "17"})  # no process, no CPU
         self.assertEqual(self.row("Round trips", "weir, MTU 1500"), {"RR p50, µs": "40", "p99": "90", "CPU µs each": "25"})
         self.assertEqual(self.row("1,000 idle", "weir, MTU 1500")["bytes each"], "1,900")
+
+    def test_b19_udp_has_tables_of_its_own(self):
+        tables = report.tables(UDP_RESULTS, LABELS)
+        self.assertEqual(self.row("UDP", "weir, MTU 1500", tables), {"up, 64 bytes": "123,456 (3.2)"})
+        self.assertEqual(self.row("UDP", "veth, MTU 1500", tables), {"up, 64 bytes": "400,000"})  # no process, no CPU
+        self.assertEqual(self.row("Beside it: lost", "weir, MTU 1500", tables), {"up, 64 bytes": "0.25 %; 3; 0"})
+        self.assertEqual(self.row("Round trips on UDP", "weir, MTU 1500", tables)["p99"], "99")
+
+    def test_ipv6_stands_beside_ipv4(self):
+        tables = report.tables(UDP_RESULTS, LABELS)
+        self.assertEqual(self.row("IPv6", "up, 1 stream, Gbit/s", tables), {
+            "weir, MTU 1500": "9 (0.9)", "pasta, MTU 65520": "failed"})
+        self.assertEqual(self.row("IPv6", "RR p50, µs", tables), {
+            "weir, MTU 1500": "44", "pasta, MTU 65520": ""})  # nothing to compare with; not run
+        self.assertEqual(self.row("IPv6", "UDP up, 64 bytes, per s", tables)["weir, MTU 1500"], "61,728 (0.5)")
+        self.assertEqual(self.row("Bulk data", "weir, MTU 1500", tables), {"up, 1 stream": "10 (0.3)"})  # IPv4's alone
+
+    def test_too_few_connections_are_a_failure(self):
+        self.assertIn(("time-wait-30", "weir, MTU 1500", "700 connections too few in the time"), report.failures(UDP_RESULTS))
+        self.assertEqual(self.row("1,000 connections", "weir, MTU 1500", report.tables(UDP_RESULTS, LABELS))["per s"], "966.7")
 
     def test_a_failed_round_does_not_count_and_is_told(self):
         self.assertEqual(self.row("Bulk data", "pasta, MTU 65520"), {"up, 1 stream": "2.5 (0.6)"})

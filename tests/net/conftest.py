@@ -25,6 +25,7 @@ def why_not():
 
 
 def pytest_collection_modifyitems(items):
+    items[:] = filter(has_its_family, items)
     reason = why_not()
     if reason:
         for item in items:
@@ -49,15 +50,17 @@ def pytest_generate_tests(metafunc):
     """Every test that asks for a world runs in one of each family, unless it says otherwise."""
     if "world" not in metafunc.fixturenames:
         return
-    only = metafunc.definition.get_closest_marker("families")
-    families = only.args if only else plans.FAMILIES
-    rows = metafunc.definition.get_closest_marker("per_family")
-    if rows:
+    metafunc.parametrize("world", plans.FAMILIES, indirect=True, scope="session")
+    for rows in metafunc.definition.iter_markers("per_family"):
         names = rows.args[0].split(",")
-        cases = [(family, *(row if len(names) > 1 else [row])) for family in families for row in rows.kwargs[family]]
-        metafunc.parametrize(["world", *names], cases, indirect=["world"], scope="session")
-    else:
-        metafunc.parametrize("world", families, indirect=True, scope="session")
+        cases = [pytest.param(*(row if len(names) > 1 else [row]), marks=pytest.mark.families(family))
+                 for family, of_family in rows.kwargs.items() for row in of_family]
+        metafunc.parametrize(names, cases)
+
+
+def has_its_family(item):
+    world = item.callspec.params.get("world") if hasattr(item, "callspec") else None
+    return not world or all(world in only.args for only in item.iter_markers("families"))
 
 
 @pytest.fixture(scope="session")
@@ -92,3 +95,16 @@ def lab(world, scratch):
     made = laboratory.Lab(world, tempfile.mkdtemp(prefix="test-", dir=scratch))
     yield made
     made.close()
+
+
+@pytest.fixture
+def own_lab(world, scratch):
+    """A lab in a world of its own, without the servers that are programs: for what the others must not see."""
+    directory = tempfile.mkdtemp(prefix="own-", dir=scratch)
+    own = laboratory.World(directory, world.plan)
+    made = laboratory.Lab(own, tempfile.mkdtemp(prefix="test-", dir=scratch))
+    try:
+        yield made
+        made.close()
+    finally:
+        own.close()

@@ -40,7 +40,8 @@ class World:
             {plan.ip} route add local {plan.local} dev lo src {plan.source}
             {plan.ip} route add {plan.hole_net} dev hole0 src {plan.source}
             {plan.ip} route add unreachable {plan.unreachable}
-            {plan.ip} route add prohibit {plan.prohibited}""")
+            {plan.ip} route add prohibit {plan.prohibited}
+            {plan.ip} route add unreachable {plan.private}""")
         self.ns.sysctl("net.ipv6.ip_nonlocal_bind", 1)  # as IPv4 may: to what a local route covers
         self.ns.sysctl("net.ipv6.icmp.ratelimit", 0)
         self.ns.sysctl("net.ipv4.ping_group_range", "0 2147483647")

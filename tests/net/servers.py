@@ -235,6 +235,7 @@ def start_dnsmasq(ns, directory, plan):
     argv += [f"--host-record=rebind.lab.example,{plan.loopback}",
              f"--host-record=mixed.lab.example,{plan.private_host}",
              f"--host-record=mixed.lab.example,{plan.peer}", "--cname=alias.lab.example,peer.lab.example",
+             f"--host-record=nowhere.lab.example,{plan.unrouted}",
              "--txt-record=web.lab.example,secret-of-the-zone"]
     argv += [f"--host-record=many.lab.example,{plan.numbered % n}" for n in range(1, 81)]
     argv += [f"--host-record=few.lab.example,{plan.numbered % n}" for n in range(1, 41)]

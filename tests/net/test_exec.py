@@ -15,6 +15,7 @@ from plan import in_url
 from waiting import undisturbed, wait_until
 
 NOBODY = 65534
+once = pytest.mark.families("ipv4")  # nothing about it depends on the family
 
 
 def exec_argv(world, arguments, command, weir=None):
@@ -51,12 +52,14 @@ def test_c05_exec_allowed_denied_and_logged(lab, plan, world):
     assert '"reason":"deny.default"' in open(log, encoding="utf-8").read()
 
 
+@once
 def test_c05_exec_without_rules_says_that_all_is_denied(world, plan):
     done = run(world, [], ["curl", "-sS", "--max-time", "5", f"http://{in_url(plan.web)}/"])
     assert done.returncode == 7
     assert "everything is denied" in done.stderr
 
 
+@once
 def test_exec_log_to_stderr(world, plan):
     done = run(world, ["--log", "-"], ["curl", "-s", "--max-time", "5", f"http://{in_url(plan.web)}/"])
     assert '"ev":"deny"' in done.stderr and done.stdout == ""
@@ -85,6 +88,7 @@ for family, addr in ((socket.{plan.family.name}, ("{plan.loopback}", {server.por
     assert server.accepted == 0
 
 
+@pytest.mark.families("ipv4")  # in which the guest asks for both
 def test_exec_resolv_conf_is_its_own(world, plan):
     done = run(world, [], ["cat", "/etc/resolv.conf"])
     assert re.findall(r"^nameserver (.*)$", done.stdout, re.M) == [plan.gateway]
@@ -103,6 +107,7 @@ def is_sanitized():
         return b"libasan" in file.read()
 
 
+@once
 def test_exec_starts_fast(world):
     took = []
     for _ in range(5):
@@ -121,10 +126,12 @@ def test_exec_starts_fast(world):
     (["sh", "-c", "kill -KILL $$"], 137), (["/nonexistent/program"], 127), (["no-such-program-anywhere"], 127),
     (["/etc/passwd"], 126), (["/"], 126),
 ])
+@once
 def test_exec_exit_status(world, command, status):
     assert run(world, [], command).returncode == status
 
 
+@once
 @pytest.mark.parametrize("arguments", [["exec"], ["exec", "--"], ["exec", "--colour", "--", "true"],
                                        ["exec", "--rule", "allow", "--", "true"]])
 def test_exec_usage_is_exit_2(world, arguments):
@@ -160,18 +167,21 @@ class Terminal:
 TRAPPED = 'trap "echo caught; exit 7" INT TERM; echo ready; while :; do sleep 0.1; done'
 
 
+@once
 def test_exec_ctrl_c_reaches_the_command_once_and_its_status_is_told(world):
     terminal = Terminal(world, TRAPPED)
     terminal.type(b"\x03")
     assert terminal.finish() == (7, "caught\n")
 
 
+@once
 def test_exec_ctrl_c_ends_a_command_that_does_not_catch_it(world):
     terminal = Terminal(world, "echo ready; exec sleep 1000")
     terminal.type(b"\x03")
     assert terminal.finish()[0] == 130
 
 
+@once
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_exec_a_signal_to_weir_is_passed_on(world, number):
     terminal = Terminal(world, TRAPPED)
@@ -179,6 +189,7 @@ def test_exec_a_signal_to_weir_is_passed_on(world, number):
     assert terminal.finish() == (7, "caught\n")
 
 
+@once
 def test_exec_leaves_no_process_behind(world):
     mark = f"86{os.getpid()}"
     assert run(world, [], ["sh", "-c", f"sleep {mark} & exit 3"]).returncode == 3
@@ -198,6 +209,7 @@ def test_exec_leaves_no_process_behind(world):
 
 # ---- what the command gets and does not get ----
 
+@once
 def test_exec_passes_stdin_and_stdout_through(world):
     data = bytes(range(256)) * 4096
     done = world.ns.run(exec_argv(world, [], ["cat"]), input=data, text=False)
@@ -206,12 +218,14 @@ def test_exec_passes_stdin_and_stdout_through(world):
     assert done.stdout == "out\n" and "err\n" in done.stderr
 
 
+@once
 def test_exec_passes_arguments_environment_and_directory(world):
     done = run(world, [], ["sh", "-c", 'printf "%s|" "$@" "$MARK" "$PWD"', "-", "a b", "", "--allow"],
                cwd="/usr", env={**os.environ, "MARK": "m"})
     assert done.stdout == "a b||--allow|m|/usr|"
 
 
+@once
 def test_exec_gives_no_descriptors_beyond_the_three(world):
     extra = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(extra, True)
@@ -223,6 +237,7 @@ def test_exec_gives_no_descriptors_beyond_the_three(world):
     assert done.stdout.split() == ["0", "1", "2"], done.stdout
 
 
+@once
 def test_c21_exec_families_and_calls_that_leave_the_namespace_are_refused(world):
     out = inside(world, """
 import ctypes, socket
@@ -245,6 +260,7 @@ print("uring", libc.syscall(425, 1, 0), ctypes.get_errno())
     assert re.search(r"uring -1 (1|38)$", out.strip()), out
 
 
+@once
 def test_exec_a_namespace_of_its_own(world):
     script = "ls -A /run; ls -d /proc/[0-9]* | wc -l; grep NoNewPrivs /proc/self/status; id -u"
     runtime, processes, privileges, uid = run(world, [], ["sh", "-c", script]).stdout.splitlines()
@@ -265,6 +281,7 @@ except OSError as error:
 """
 
 
+@once
 def test_c21_exec_reaches_no_service_of_the_host(lab, world):
     """A unix socket in the file system is no network namespace's; --share gives the one back that it names."""
     path = f"{lab.fresh_directory()}/service"
@@ -276,6 +293,7 @@ def test_c21_exec_reaches_no_service_of_the_host(lab, world):
             assert done.stdout == said, done.stdout + done.stderr
 
 
+@once
 def test_exec_share_gives_a_path_back(world):
     mark = f"/run/weir-net-{os.getpid()}"
     os.mkdir(mark)
@@ -312,6 +330,7 @@ def as_ordinary_user(lab, world, arguments, command):
     return done
 
 
+@once
 def test_h19_exec_works_as_an_ordinary_user(lab, world, plan):
     done = as_ordinary_user(lab, world, ["--allow", "web.lab.example tcp/80"],
                             ["sh", "-c", "id -u; curl -sS --max-time 10 http://web.lab.example/; "
@@ -319,11 +338,13 @@ def test_h19_exec_works_as_an_ordinary_user(lab, world, plan):
     assert done.stdout.splitlines() == [str(NOBODY), "host=web.lab.example sni=", "7"], done
 
 
+@once
 def test_h19_exec_as_root_of_its_own_namespace(lab, world, plan):
     done = as_ordinary_user(lab, world, ["--root"], ["id", "-u"])
     assert (done.returncode, done.stdout) == (0, "0\n"), done
 
 
+@once
 def test_c21_exec_root_inside_gains_nothing(lab, world, plan):
     """With full root inside, other routes and addresses open nothing."""
     server = lab.serve(servers.swallow, plan.trap, 443)

@@ -80,7 +80,7 @@ def test_b03_t52_handshakes_beyond_the_cap_get_rst_and_the_others_complete(lab, 
                 config={"limits": {"half_open": 4}})
     wire = frames.Wire(plan, vm.path).find_gateway()
     for name in ("good.shared.example", "evil.shared.example"):
-        wire.udp(plan.gateway, 3000, 53, dnsq.query_bytes(name))
+        wire.udp(plan.gateway, 3000, 53, dnsq.query_bytes(name, plan.record))
         wire.receive_where(lambda p: p.proto == frames.UDP and p.dport == 3000)
     for port in range(4000, 4005):
         wire.tcp(plan.shared_trap, port, 443, frames.SYN, seq=1000)

@@ -11,6 +11,7 @@ import tls
 from plan import endpoint
 
 SILENCE_S = 3  # the peek budget
+once = pytest.mark.families("ipv4")  # a long wait, the same in every family
 
 
 def read_to_end(sock):
@@ -84,6 +85,7 @@ def test_c09_g08_the_hello_arrives_byte_for_byte_however_it_was_cut(shared, plan
     shared.weir.expect(ev="close", verdict="allow", name="good.shared.example", name_src="sni", count=6)
 
 
+@once
 def test_c09_t50_half_a_hello_is_not_silence_and_not_opaque(shared, plan):
     with shared.connect(plan.shared_trap, 443) as sock:
         sock.sendall(tls.client_hello("good.shared.example")[:40])
@@ -103,6 +105,7 @@ def read_to_end_or_reset(sock):
 
 # ---- C10 ----
 
+@once
 def test_c10_silence_on_an_ambiguous_address_is_refused(shared, plan):
     with shared.connect(plan.shared_trap, 443) as sock:
         start = time.monotonic()

@@ -166,5 +166,7 @@ def test_a05_a_source_port_or_address_zero_is_no_flow(lab, plan):
     guest.wire.send_ip(frames.tcp(plan.guest, plan.peer, 0, server.port, SYN, seq=1))
     guest.wire.send_ip(frames.tcp(plan.guest, plan.peer, 4000, 0, SYN, seq=1))
     guest.wire.send_ip(frames.tcp(plan.any, plan.peer, 4000, server.port, SYN, seq=1))
-    guest.connect(4001)
+    ours, theirs = guest.connect(4001)
+    guest.send(4001, ACK | FIN, seq=ours, ack=theirs)
+    server.result()
     assert server.accepted == 1

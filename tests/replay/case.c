@@ -11,12 +11,13 @@
 #include "base/check.h"
 #include "datapath/network.h"
 #include "datapath/policy_build.h"
+#include "family.h"
 #include "host/kernel.h"
 #include "host/loop.h"
 #include "host_stub.h"
 #include "port.h"
 
-enum { SEED = 1, STATUS_USAGE = 2, CLOSING_TURNS_MAX = 100000, BUSY_TURNS_MAX = 200000 };
+enum { SEED = 1, STATUS_USAGE = 2, CLOSING_TURNS_MAX = 100000, BUSY_TURNS_MAX = 200000, YAML_BYTES_MAX = 65536 };
 
 void case_fail(struct replay *r, const struct line *line, const char *format, ...)
 {
@@ -32,15 +33,43 @@ void case_fail(struct replay *r, const struct line *line, const char *format, ..
 
 /* ---- setting up ---- */
 
+/* The configuration in the family's words, in memory. Return: its descriptor, or -1: there is none. */
+static int open_config(const char *path)
+{
+    static char bytes[YAML_BYTES_MAX + 1];
+    FILE *f = fopen(path, "re");
+    char *text;
+    int fd;
+
+    if (!f)
+        return -1;
+    bytes[fread(bytes, 1, YAML_BYTES_MAX, f)] = '\0';
+    (void)fclose(f);
+    text = family_text(bytes);
+    fd = memfd_create(path, MFD_CLOEXEC);
+    if (!text) {
+        (void)fprintf(stderr, "%s: an address that has no counterpart in IPv6 (family.c)\n", path);
+        exit(STATUS_USAGE);
+    }
+    CHECK(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    free(text);
+    return fd;
+}
+
 static void read_config_file(const struct replay *r, const char *name, struct config *out_config)
 {
     struct problem problem;
-    char path[4096];
+    char path[4096], own[32];
+    int fd, err;
 
     config_init(out_config);
     (void)snprintf(path, sizeof(path), "%s/%s", r->dir, name);
-    if ((access(path, R_OK) == 0 && config_read_file(path, out_config, &problem) < 0) ||
-        config_finish(out_config, &problem) < 0) {
+    fd = open_config(path);
+    (void)snprintf(own, sizeof(own), "/proc/self/fd/%d", fd);
+    err = fd >= 0 ? config_read_file(own, out_config, &problem) : 0;
+    if (fd >= 0)
+        (void)close(fd);
+    if (err < 0 || config_finish(out_config, &problem) < 0) {
         problem_print(&problem);
         exit(STATUS_USAGE);
     }
@@ -64,7 +93,10 @@ static void read_config(struct replay *r)
 {
     read_config_file(r, "weir.yaml", &r->config);
     if (r->config.instance.resolver_count == 0) { /* this machine's resolv.conf is no part of a case */
-        (void)addr_parse("192.0.2.53", &r->config.instance.resolvers[0].addr);
+        char *resolver = family_text("192.0.2.53");
+
+        CHECK(resolver && addr_parse(resolver, &r->config.instance.resolvers[0].addr) == 0);
+        free(resolver);
         r->config.instance.resolvers[0].port = 53;
         r->config.instance.resolver_count = 1;
     }
@@ -98,11 +130,24 @@ static uint64_t end_of(const struct replay *r, uint64_t last_us)
     return last_us + CASE_GRACE_US;
 }
 
+static bool expects_advertisements(const struct replay *r)
+{
+    for (unsigned i = 0; i < r->expect.count; i++) {
+        const char *type = line_get(&r->expect.lines[i], 1, "type");
+
+        if (type && line_is(&r->expect.lines[i], 1, "icmp") && word_number(&r->expect.lines[i], type) == WIRE_ROUTER_ADVERTISEMENT)
+            return true;
+    }
+    return false;
+}
+
 static void set_up(struct replay *r)
 {
     struct port_owner owner = {.ctx = &r->vm, .on_frame = vm_on_frame};
     struct loop_device device = port_device();
-    struct addr own, gateway;
+    struct networks nets;
+    const struct network *net;
+    struct addr own;
 
     r->log_fd = memfd_create("flows", MFD_CLOEXEC);
     CHECK(r->log_fd >= 0);
@@ -113,9 +158,11 @@ static void set_up(struct replay *r)
     host_stub_set(r->peers.host_addrs, r->peers.host_addr_count);
     port_setup(&owner, vm_wants_offload(r->dir));
     loop_start(&r->loop, &device);
-    own = addr_prefix_nth(&r->config.instance.net4, 2);
-    gateway = addr_prefix_nth(&r->config.instance.net4, 1);
-    vm_init(&r->vm, &own, &gateway, r->config.instance.gateway_mac);
+    nets = networks_plan(&r->config.instance.net4, &r->config.instance.net6);
+    net = family_now() == ADDR_V6 ? &nets.v6 : &nets.v4;
+    own = network_guest(net, 0);
+    vm_init(&r->vm, &own, &net->gateway, r->config.instance.gateway_mac);
+    r->vm.advertisements = expects_advertisements(r);
     r->vm.set_policy = set_policy;
     r->vm.ctx = r;
     r->vm.offload = vm_wants_offload(r->dir);
@@ -244,6 +291,11 @@ bool case_run(const char *dir, bool show)
         (void)fprintf(stderr, "%s: there is no expect.txt\n", dir);
         return false;
     }
+    for (unsigned i = 0; i < r.expect.count; i++)
+        if (line_is(&r.expect.lines[i], 0, "family") && word_number(&r.expect.lines[i], line_word(&r.expect.lines[i], 1)) != family_now()) {
+            script_free(&r.expect);
+            return true;
+        }
     set_up(&r);
     run(&r);
     read_records(&r);

@@ -290,34 +290,35 @@ static void opening(struct conn *c, const struct packet *p)
     }
 }
 
-void conn_packet(struct conn *c, const struct packet *p)
+/* Of a connection that is open. */
+static void segment_in(struct conn *c, const struct packet *p)
+{
+    if (p->flags & WIRE_RST) {
+        move(c, CONN_RESET);
+    } else if (p->flags & WIRE_SYN) {
+        c->ack_due = true; /* RFC 9293 section 3.10.7.4: a duplicate SYN-ACK gets an ACK */
+    } else {
+        acked(c, p);
+        payload(c, p);
+    }
+}
+
+bool conn_packet(struct conn *c, const struct packet *p)
 {
     if (c->muted)
-        return;
+        return false;
     if (p->kind == WIRE_ICMP) {
         if (c->state == CONN_OPENING)
             move(c, CONN_UNREACHABLE);
-        return;
+        return false;
     }
     if (!addr_equal(&p->src, &c->dst) || p->src_port != c->dst_port)
-        return;
-    if (c->state == CONN_OPENING) {
+        return false;
+    if (c->state == CONN_OPENING)
         opening(c, p);
-        return;
-    }
-    if (c->state != CONN_OPEN)
-        return;
-    if (p->flags & WIRE_RST) {
-        move(c, CONN_RESET);
-        return;
-    }
-    if (p->flags & WIRE_SYN) {
-        c->ack_due = true; /* RFC 9293 section 3.10.7.4: a duplicate SYN-ACK gets an ACK */
-        return;
-    }
-    acked(c, p);
-    payload(c, p);
-    c->ack_due = c->ack_due || c->sent < c->to_send || (c->fin_wanted && !c->fin_sent);
+    else if (c->state == CONN_OPEN)
+        segment_in(c, p);
+    return c->state == CONN_OPEN && (c->ack_due || c->sent < c->to_send || (c->fin_wanted && !c->fin_sent));
 }
 
 /* ---- what the application does ---- */
@@ -328,12 +329,13 @@ struct conn *conn_open(struct vm *vm, uint16_t port, const struct addr *dst, uin
     struct conn *c = kernel_alloc(sizeof(*c));
 
     list_init(&c->node);
+    list_init(&c->due);
     list_init(&c->pieces);
     c->vm = vm;
     c->port = port;
     c->dst = *dst;
     c->dst_port = dst_port;
-    c->mss = mss ? (uint16_t)word_number(line, mss) : 1460;
+    c->mss = mss ? (uint16_t)word_number(line, mss) : dst->family == ADDR_V6 ? 1440 : 1460;
     c->wscale = ws ? (uint8_t)word_number(line, ws) : 7;
     c->rcvbuf = win ? word_number(line, win) : 1 << 20;
     c->half = line_has(line, 3, "half");

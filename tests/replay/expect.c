@@ -127,6 +127,16 @@ static bool dns_matches(const struct line *line, const struct packet *p)
            (!answers || word_number(line, answers) == (uint64_t)(p->payload[6] << 8 | p->payload[7]));
 }
 
+static bool nd_matches(const struct packet_fields *f, const struct wire_nd_fields *a, const struct wire_nd_fields *b)
+{
+    return (!f->target || addr_equal(&a->target, &b->target)) && (!f->mac || (b->has_mac && memcmp(a->mac, b->mac, 6) == 0)) &&
+           same(f->nd_flags, a->flags, b->flags) && same(f->hops, a->hop_limit, b->hop_limit) &&
+           same(f->lifetime, a->lifetime_s, b->lifetime_s) &&
+           (!f->prefix || (a->prefix.bits == b->prefix.bits && addr_equal(&a->prefix.base, &b->prefix.base))) &&
+           same(f->prefix_flags, a->prefix_flags, b->prefix_flags) && same(f->mtu, a->mtu, b->mtu) &&
+           (!f->resolver || addr_equal(&a->resolver, &b->resolver));
+}
+
 static bool packet_matches(const struct pattern_packet *w, const struct seen *s)
 {
     const struct packet *a = &w->packet, *b = &s->packet;
@@ -143,7 +153,8 @@ static bool packet_matches(const struct pattern_packet *w, const struct seen *s)
         return false;
     return same(f->type, a->type, b->type) && same(f->code, a->code, b->code) && same(f->ttl, a->ttl, b->ttl) &&
            (!f->about || (addr_equal(&a->quoted, &b->quoted) && a->quoted_port == b->quoted_port)) &&
-           same(f->len, a->payload_bytes, b->payload_bytes) && payload_matches(w, s) && dns_matches(w->line, b);
+           same(f->len, a->payload_bytes, b->payload_bytes) && payload_matches(w, s) && dns_matches(w->line, b) &&
+           nd_matches(f, &a->nd, &b->nd);
 }
 
 static bool time_matches(const struct pattern_packet *w, const struct packet *p)
@@ -465,7 +476,7 @@ static void check_line(struct replay *r, const struct line *line)
         check_datagrams(r, line);
     else if (line_is(line, 0, "isns"))
         check_isns(r, line);
-    else if (!line_is(line, 0, "<") && !line_is(line, 0, "frames") && !line_is(line, 0, "end"))
+    else if (!line_is(line, 0, "<") && !line_is(line, 0, "frames") && !line_is(line, 0, "end") && !line_is(line, 0, "family"))
         check_other(r, line);
 }
 

@@ -30,7 +30,7 @@ static const struct {
 } addrs[] = {
     {"192.168.127.254", "fd77:6569:72:0:ffff:ffff:ffff:fffe"}, /* the host alias */
     {"169.254.169.254", "fd00:ec2::254"},                      /* a cloud's metadata */
-    {"127.0.0.1", "::1"},
+    {"127.0.0.1", "127.0.0.1"},                                /* which of its loopbacks the host uses is weir's choice, and the same */
 };
 
 /* Words of the language. */
@@ -141,16 +141,29 @@ static int put_address(const char *at, char **to)
     return (int)n;
 }
 
+/* Bytes at @at that stay as they are: a comment is everybody's, a line of one family's is in its own words. */
+static int verbatim(const char *at, char before)
+{
+    const char *word = at;
+
+    if (*at == '#')
+        return (int)strcspn(at, "\n");
+    if (before != '\n')
+        return 0;
+    word += strspn(word, "+0123456789.");
+    word += strspn(word, " \t");
+    return word[0] == 'v' && (word[1] == '4' || word[1] == '6') && (word[2] == ' ' || word[2] == '\t') ? (int)strcspn(at, "\n") : 0;
+}
+
 static bool translate_text(const char *at, char *to)
 {
     char before = '\n';
     bool quoted = false;
 
     while (*at) {
-        int n = 0;
+        int n = quoted ? 0 : verbatim(at, before);
 
-        if (*at == '#' && !quoted) { /* a comment is everybody's */
-            n = (int)strcspn(at, "\n");
+        if (n > 0) {
             to = mempcpy(to, at, (size_t)n);
         } else if (!isalnum((unsigned char)before) && before != '.' && before != ':') {
             n = is_end(before) ? (int)put_word(at, &to) : 0;

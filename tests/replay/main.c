@@ -1,5 +1,5 @@
 /*
- * weir-replay DIR...: run cases (README.md). Each runs in a process of its own: an instance is one a process.
+ * weir-replay [--family 6] DIR...: run cases (README.md). Each runs in a process of its own: an instance is one a process.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "case.h"
+#include "family.h"
 
 enum { STATUS_FAILED = 1, STATUS_USAGE = 2 };
 
@@ -23,16 +24,40 @@ static int run_one(const char *dir, bool show)
     return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_FAILED;
 }
 
+static void usage(void)
+{
+    (void)fprintf(stderr, "usage: weir-replay [-v] [--family 4|6] DIR...\n"
+                          "Each DIR is a case: guest.txt or guest.pcap, host.txt, weir.yaml, expect.txt.\n");
+    exit(STATUS_USAGE);
+}
+
+/* Return: the index of the first DIR. */
+static int read_options(int argc, char **argv, bool *out_show)
+{
+    int at = 1;
+
+    for (; at < argc && argv[at][0] == '-' && argv[at][1] != '\0'; at++) {
+        const char *value = at + 1 < argc ? argv[at + 1] : "";
+
+        if (strcmp(argv[at], "-v") == 0) {
+            *out_show = true;
+        } else if (strcmp(argv[at], "--family") == 0 && (strcmp(value, "4") == 0 || strcmp(value, "6") == 0)) {
+            family_set(*value == '4' ? ADDR_V4 : ADDR_V6);
+            at++;
+        } else {
+            usage();
+        }
+    }
+    return at;
+}
+
 int main(int argc, char **argv)
 {
-    bool show = argc > 1 && strcmp(argv[1], "-v") == 0;
-    int first = show ? 2 : 1, worst = 0;
+    bool show = false;
+    int first = read_options(argc, argv, &show), worst = 0;
 
-    if (argc <= first || (argv[first][0] == '-' && argv[first][1] != '\0')) {
-        (void)fprintf(stderr, "usage: weir-replay [-v] DIR...\n"
-                              "Each DIR is a case: guest.txt or guest.pcap, host.txt, weir.yaml, expect.txt.\n");
-        return STATUS_USAGE;
-    }
+    if (first >= argc)
+        usage();
     for (int i = first; i < argc; i++) {
         int status = argc == first + 1 ? (case_run(argv[i], show) ? 0 : STATUS_FAILED) : run_one(argv[i], show);
 

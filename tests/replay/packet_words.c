@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mac.h"
+#include "family.h"
 #include "vm.h"
 
-enum { TTL = 64, DNS_ID = 0x7765 };
+enum { TTL = 64, ND_HOP_LIMIT = 255, DNS_ID = 0x7765 };
 
 static size_t put_name(uint8_t *out, const char *name)
 {
@@ -28,10 +30,13 @@ static size_t put_name(uint8_t *out, const char *name)
 /* A question as a stub resolver sends it (RFC 1035 section 4.1). */
 static size_t put_question(const struct line *line, const char *name, const char *type, uint8_t *out)
 {
+    const char *addr = family_now() == ADDR_V6 ? "AAAA" : "A";
     static const uint8_t head[] = {DNS_ID >> 8, DNS_ID & 0xff, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0};
     size_t n = sizeof(head);
-    unsigned code = !type || strcmp(type, "A") == 0 ? 1 : strcmp(type, "AAAA") == 0 ? 28 : (unsigned)word_number(line, type);
+    unsigned code;
 
+    type = type ? type : addr;
+    code = strcmp(type, "A") == 0 ? 1 : strcmp(type, "AAAA") == 0 ? 28 : (unsigned)word_number(line, type);
     memcpy(out, head, n);
     n += put_name(out + n, name);
     out[n++] = (uint8_t)(code >> 8);
@@ -125,6 +130,41 @@ static void read_place(const struct line *line, const char *word, const struct a
         word_addr(line, text, addr);
 }
 
+static void read_nd_fields(const struct line *line, unsigned at, struct packet *p, struct packet_fields *f)
+{
+    const char *word;
+    uint32_t n = 0;
+
+    if ((word = line_get(line, at, "target"))) {
+        word_addr(line, word, &p->nd.target);
+        f->target = true;
+    }
+    if ((word = line_get(line, at, "mac"))) {
+        if (mac_parse(word, p->nd.mac) < 0)
+            line_fail(line, "'%s' is no MAC address", word);
+        p->nd.has_mac = f->mac = true;
+    }
+    if ((f->nd_flags = read_number(line, at, "flags", NULL, &n)))
+        p->nd.flags = (uint8_t)n;
+    if ((f->hops = read_number(line, at, "hops", NULL, &n)))
+        p->nd.hop_limit = (uint8_t)n;
+    if ((f->lifetime = read_number(line, at, "lifetime", NULL, &n)))
+        p->nd.lifetime_s = (uint16_t)n;
+    if ((word = line_get(line, at, "prefix"))) {
+        if (addr_prefix_parse(word, &p->nd.prefix) < 0)
+            line_fail(line, "'%s' is no prefix", word);
+        f->prefix = true;
+    }
+    if ((f->prefix_flags = read_number(line, at, "prefix-flags", NULL, &n)))
+        p->nd.prefix_flags = (uint8_t)n;
+    if ((f->mtu = read_number(line, at, "mtu", NULL, &n)))
+        p->nd.mtu = n;
+    if ((word = line_get(line, at, "resolver"))) {
+        word_addr(line, word, &p->nd.resolver);
+        f->resolver = true;
+    }
+}
+
 void vm_read_packet(const struct line *line, unsigned at, const struct addr *own, struct packet *out_packet,
                     struct packet_fields *out_fields, uint8_t *payload_room)
 {
@@ -153,8 +193,12 @@ void vm_read_packet(const struct line *line, unsigned at, const struct addr *own
         p->type = (uint8_t)n;
     if ((f->code = read_number(line, at, "code", NULL, &n)))
         p->code = (uint8_t)n;
+    if (wire_is_nd(p))
+        p->ttl = ND_HOP_LIMIT;
     if ((f->ttl = read_number(line, at, "ttl", NULL, &n)))
         p->ttl = (uint8_t)n;
+    if (p->kind == WIRE_ICMP)
+        read_nd_fields(line, at, p, f);
     if ((word = line_get(line, at, "about"))) {
         word_endpoint(line, word, NULL, &p->quoted, &p->quoted_port);
         f->about = true;

@@ -8,7 +8,7 @@
 #include "datapath/instance.h"
 #include "host/kernel.h"
 
-enum { ETH_IP_BYTES = 34, TCP_CHECKSUM_AT = 16 };
+enum { ETH_IP_BYTES = 34, ETH_IP6_BYTES = 54, TCP_CHECKSUM_AT = 16 };
 
 struct inbound {
     struct list node;
@@ -42,6 +42,7 @@ void port_setup(const struct port_owner *owner, bool offload)
 void port_push(const uint8_t *bytes, size_t len, uint16_t gso_size, uint16_t header_bytes)
 {
     struct inbound *in = kernel_alloc(sizeof(*in) + len);
+    bool six = len >= FRAME_ETH_BYTES && bytes[12] == FRAME_ETHERTYPE_IPV6 >> 8;
 
     list_init(&in->node);
     in->len = len;
@@ -49,10 +50,10 @@ void port_push(const uint8_t *bytes, size_t len, uint16_t gso_size, uint16_t hea
     if (gso_size > 0)
         in->offload = (struct frame_offload){
             .needs_csum = true,
-            .gso_type = FRAME_GSO_TCP4,
+            .gso_type = six ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4,
             .gso_size = gso_size,
             .hdr_len = header_bytes,
-            .csum_start = ETH_IP_BYTES,
+            .csum_start = six ? ETH_IP6_BYTES : ETH_IP_BYTES,
             .csum_offset = TCP_CHECKSUM_AT,
         };
     list_append(&port.inbound, &in->node);
@@ -65,7 +66,7 @@ void port_writable(void)
 
 void port_plug(bool in)
 {
-    struct link_caps caps = {.csum_offload = port.offload, .tso4 = port.offload};
+    struct link_caps caps = {.csum_offload = port.offload, .tso4 = port.offload, .tso6 = port.offload};
 
     if (in)
         link_came_up(&port.link->link, &caps);

@@ -66,6 +66,10 @@ void vm_send(struct vm *vm, struct packet *p)
         return;
     memcpy(p->src_mac, vm->mac, 6);
     memcpy(p->dst_mac, vm->gateway_mac, 6);
+    if (p->dst.family == ADDR_V6 && p->dst.bytes[0] == 0xff) { /* RFC 2464 section 7 */
+        memset(p->dst_mac, 0x33, 2);
+        memcpy(p->dst_mac + 2, p->dst.bytes + 12, 4);
+    }
     note_sent(vm, p);
     len = wire_build(p, frame);
     vm->sent_frames++;
@@ -325,17 +329,17 @@ static void note_received(struct vm *vm, struct packet *p)
     p->rel_ack = p->ack - t->guest_isn;
 }
 
-/* Router advertisements come when nobody asked: cases are about what they say themselves. */
-static bool is_advertisement(const uint8_t *bytes, size_t len)
+/* Router advertisements come when nobody asked: most cases are about what they say themselves. */
+static bool is_advertisement(const struct packet *p)
 {
-    return len > 54 && bytes[12] == 0x86 && bytes[13] == 0xdd && bytes[20] == 58 && bytes[54] == 134;
+    return wire_is_nd(p) && p->type == WIRE_ROUTER_ADVERTISEMENT;
 }
 
 static void remember(struct vm *vm, const struct packet *p, const uint8_t *bytes, size_t len)
 {
     struct seen *s;
 
-    if (is_advertisement(bytes, len))
+    if (!vm->advertisements && is_advertisement(p))
         return;
     CHECK(vm->seen_count < VM_FRAMES_MAX);
     if (vm->seen_count == vm->seen_cap) {
@@ -391,6 +395,17 @@ static void answer_arp(struct vm *vm, const struct packet *p)
         vm_send(vm, &reply);
 }
 
+/* RFC 4861 section 7.2.4 */
+static void answer_solicitation(struct vm *vm, const struct packet *p)
+{
+    struct packet reply = {.kind = WIRE_ICMP, .type = WIRE_NEIGHBOUR_ADVERTISEMENT, .src = vm->own, .dst = p->src, .ttl = 255,
+                           .nd = {.target = vm->own, .flags = 0x60, .has_mac = true}};
+
+    memcpy(reply.nd.mac, vm->mac, 6);
+    if (addr_equal(&p->nd.target, &vm->own))
+        vm_send(vm, &reply);
+}
+
 static void take(struct vm *vm, const struct arrival *a)
 {
     struct conn *conn = NULL;
@@ -399,19 +414,19 @@ static void take(struct vm *vm, const struct arrival *a)
     wire_read(a->bytes, a->len, a->partial, &p);
     if (p.kind == WIRE_TCP)
         conn = vm->by_port[p.dst_port];
-    else if (p.kind == WIRE_ICMP && p.type == 3 && p.payload_bytes >= 24)
-        conn = vm->by_port[p.payload[20] << 8 | p.payload[21]]; /* the source port of what it is about */
+    else if (p.kind == WIRE_ICMP && p.quoted.family != ADDR_NONE)
+        conn = vm->by_port[p.quoted_src_port];
     if (p.kind == WIRE_ARP)
         answer_arp(vm, &p);
-    else if (conn)
-        conn_packet(conn, &p);
+    else if (wire_is_nd(&p) && p.type == WIRE_NEIGHBOUR_SOLICITATION)
+        answer_solicitation(vm, &p);
+    else if (conn && conn_packet(conn, &p) && list_empty(&conn->due))
+        list_append(&vm->due, &conn->due);
 }
 
 static void wake(void *ctx)
 {
     struct vm *vm = ctx;
-    struct conn *touched[256];
-    unsigned count = 0;
 
     vm->waking = false;
     if (vm->paused || vm->gone)
@@ -423,19 +438,8 @@ static void wake(void *ctx)
         take(vm, a);
         kernel_free(a);
     }
-    LIST_FOR_EACH(node, &vm->conns) {
-        struct conn *conn = LIST_ENTRY(node, struct conn, node);
-
-        if (!conn->ack_due || count == ARRAY_SIZE(touched))
-            continue;
-        touched[count++] = conn;
-    }
-    for (unsigned i = 0; i < count; i++)
-        conn_turn(touched[i]);
-    if (count == ARRAY_SIZE(touched)) {
-        vm->waking = true;
-        kernel_at(kernel_now_us(), wake, vm); /* more are due */
-    }
+    while (!list_empty(&vm->due))
+        conn_turn(LIST_ENTRY(list_take_first(&vm->due), struct conn, due));
     if (vm->ring_was_full)
         port_writable();
     vm->ring_was_full = false;
@@ -457,6 +461,7 @@ void vm_init(struct vm *vm, const struct addr *own, const struct addr *gateway, 
     vm->random = 1;
     list_init(&vm->arrived);
     list_init(&vm->conns);
+    list_init(&vm->due);
     vm->by_port = calloc(VM_PORTS, sizeof(*vm->by_port));
     vm->talks = calloc(VM_PORTS, sizeof(*vm->talks));
     CHECK(vm->by_port && vm->talks);

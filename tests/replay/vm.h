@@ -40,6 +40,7 @@ struct vm {
     uint64_t latency_us;
     bool offload;                  /* set by `offload tso` before the case begins */
     bool paused, gone;             /* paused: its ring fills; gone: it neither hears nor speaks */
+    bool advertisements;           /* a case asks for router advertisements: they are kept */
     bool waking;                   /* an event that handles `arrived` is due */
     bool ring_was_full;
     unsigned ring_max;
@@ -52,6 +53,7 @@ struct vm {
     struct list arrived;           /* frames on their way to it or in its ring */
     unsigned arrived_count;
     struct list conns;             /* owned */
+    struct list due;               /* of them, by `due`: those that have something to say to what arrived */
     struct conn **by_port;         /* borrowed from `conns`: VM_PORTS, the last one of each port */
     struct conversation *talks;    /* owned: VM_PORTS */
     struct seen *seen;             /* owned: weir's frames */
@@ -79,6 +81,7 @@ void vm_send(struct vm *vm, struct packet *p);
 /* Which fields a line has. */
 struct packet_fields {
     bool seq, ack, window, mss, wscale, no_wscale, sack_permitted, len, payload, type, code, about, ttl, sums;
+    bool target, mac, nd_flags, hops, lifetime, prefix, prefix_flags, mtu, resolver;
     bool rel_seq, rel_ack, any_src, any_dst, any_flags, any_src_port, any_dst_port;
 };
 
@@ -114,6 +117,7 @@ struct conn_piece {
 
 struct conn {
     struct list node;    /* on vm->conns */
+    struct list due;     /* on vm->due; else linked to nothing */
     struct vm *vm;
     uint16_t port, dst_port;
     struct addr dst;
@@ -146,7 +150,8 @@ struct conn {
 
 struct conn *conn_open(struct vm *vm, uint16_t port, const struct addr *dst, uint16_t dst_port, const struct line *line);
 void conn_free(struct conn *conn);
-void conn_packet(struct conn *conn, const struct packet *p);
+/** Return: whether conn_turn() has something to send for it. */
+bool conn_packet(struct conn *conn, const struct packet *p);
 void conn_turn(struct conn *conn); /* send what is due */
 void conn_send(struct conn *conn, const void *literal, size_t len, uint64_t pattern_bytes);
 void conn_fin(struct conn *conn);

@@ -160,10 +160,11 @@ bool script_read(struct script *s, const char *dir, const char *name)
         script_free(s);
         return false;
     }
-    bytes = calloc(1, SCRIPT_BYTES_MAX + 1);
+    bytes = malloc(SCRIPT_BYTES_MAX + 1);
     CHECK(bytes);
-    (void)fread(bytes, 1, SCRIPT_BYTES_MAX, f);
+    len = fread(bytes, 1, SCRIPT_BYTES_MAX, f);
     (void)fclose(f);
+    bytes[len] = '\0';
     s->bytes = family_text(bytes);
     free(bytes);
     if (!s->bytes) {

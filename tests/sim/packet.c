@@ -8,9 +8,13 @@
 enum {
     ETH = FRAME_ETH_BYTES,
     IP_HEADER = 20,
+    IP6_HEADER = 40,
+    IP6_FRAG_HEADER = 8,
+    NEXT_FRAGMENT = 44,
     TCP_HEADER = 20,
     UDP_HEADER = 8,
     ETHERTYPE_IP4 = 0x0800,
+    ETHERTYPE_IP6 = 0x86dd,
     ETHERTYPE_ARP_ = 0x0806,
 };
 
@@ -18,6 +22,13 @@ const struct addr sim_guest4 = {ADDR_V4, {192, 168, 127, 2}};
 const struct addr sim_gateway4 = {ADDR_V4, {192, 168, 127, 1}};
 const struct addr sim_alias4 = {ADDR_V4, {192, 168, 127, 254}};
 const struct addr sim_server4 = {ADDR_V4, {203, 0, 113, 10}};
+const struct addr sim_guest6 = {ADDR_V6, {0xfd, 0x77, 0x65, 0x69, 0, 0x72, [15] = 2}};
+const struct addr sim_gateway6 = {ADDR_V6, {0xfd, 0x77, 0x65, 0x69, 0, 0x72, [15] = 1}};
+const struct addr sim_alias6 = {
+    ADDR_V6, {0xfd, 0x77, 0x65, 0x69, 0, 0x72, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe}};
+const struct addr sim_router6 = {ADDR_V6, {0xfe, 0x80, [15] = 1}};
+const struct addr sim_server6 = {ADDR_V6, {0x20, 0x01, 0x0d, 0xb8, [15] = 0x10}};
+struct addr sim_guest, sim_gateway, sim_alias, sim_server;
 const uint8_t sim_gateway_mac[FRAME_MAC_BYTES] = {2, 0, 0, 0, 0, 1};
 const uint8_t sim_guest_mac[FRAME_MAC_BYTES] = {2, 0, 0, 0, 0, 2};
 
@@ -100,7 +111,9 @@ uint16_t sim_checksum(const void *bytes, size_t len, uint32_t sum)
 
 uint32_t sim_pseudo(const struct addr *src, const struct addr *dst, uint8_t proto, size_t len)
 {
-    return sum_words(dst->bytes, 4, sum_words(src->bytes, 4, (uint32_t)(proto + len)));
+    uint32_t sum = (uint32_t)(proto + (len >> 16) + (len & 0xffff));
+
+    return sum_words(dst->bytes, addr_size(dst), sum_words(src->bytes, addr_size(src), sum));
 }
 
 /* ---- building ---- */
@@ -115,8 +128,8 @@ size_t sim_build_eth(struct sim *sim, const uint8_t dst_mac[static FRAME_MAC_BYT
     return ETH + len;
 }
 
-static void put_ip(uint8_t *ip, const struct addr *src, const struct addr *dst, uint8_t proto,
-                   size_t l4_bytes, uint16_t id, uint16_t fragment)
+static void put_ip4(uint8_t *ip, const struct addr *src, const struct addr *dst, uint8_t proto,
+                    size_t l4_bytes, uint16_t id, uint16_t fragment)
 {
     memset(ip, 0, IP_HEADER);
     ip[0] = 0x45;
@@ -130,15 +143,43 @@ static void put_ip(uint8_t *ip, const struct addr *src, const struct addr *dst, 
     put16(ip + 10, sim_checksum(ip, IP_HEADER, 0));
 }
 
+static void put_ip6(uint8_t *ip, const struct addr *src, const struct addr *dst, uint8_t next, size_t payload_bytes)
+{
+    memset(ip, 0, IP6_HEADER);
+    ip[0] = 0x60;
+    put16(ip + 4, (uint32_t)payload_bytes);
+    ip[6] = next;
+    ip[7] = 64;
+    memcpy(ip + 8, src->bytes, 16);
+    memcpy(ip + 24, dst->bytes, 16);
+}
+
+size_t sim_ip_bytes(const struct addr *src)
+{
+    return src->family == ADDR_V6 ? IP6_HEADER : IP_HEADER;
+}
+
+/* Ethernet and IP headers of a whole packet. @flags: IPv4's fragment field. Return: their bytes. */
+static size_t put_headers(struct sim *sim, const struct addr *src, const struct addr *dst, uint8_t proto, size_t l4_bytes,
+                          uint16_t flags, uint8_t *out)
+{
+    uint8_t ip[IP6_HEADER];
+
+    if (src->family == ADDR_V6)
+        put_ip6(ip, src, dst, proto, l4_bytes);
+    else
+        put_ip4(ip, src, dst, proto, l4_bytes, 0, flags);
+    return sim_build_eth(sim, sim_gateway_mac, src->family == ADDR_V6 ? ETHERTYPE_IP6 : ETHERTYPE_IP4, ip, sim_ip_bytes(src),
+                         out);
+}
+
 size_t sim_build_ip(struct sim *sim, const struct addr *src, const struct addr *dst, uint8_t proto,
                     const void *l4, size_t len, uint8_t *out)
 {
-    uint8_t ip[IP_HEADER];
+    size_t n = put_headers(sim, src, dst, proto, len, 0, out);
 
-    put_ip(ip, src, dst, proto, len, 0, 0);
-    (void)sim_build_eth(sim, sim_gateway_mac, ETHERTYPE_IP4, ip, IP_HEADER, out);
-    memcpy(out + ETH + IP_HEADER, l4, len);
-    return ETH + IP_HEADER + len;
+    memcpy(out + n, l4, len);
+    return n + len;
 }
 
 size_t sim_build_udp(const struct addr *src, uint16_t src_port, const struct addr *dst, uint16_t dst_port,
@@ -162,11 +203,9 @@ size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out,
 {
     size_t header = TCP_HEADER + tcp->options_bytes, l4_bytes = header + tcp->payload_bytes;
     uint32_t pseudo = sim_pseudo(&tcp->src, &tcp->dst, FRAME_PROTO_TCP, l4_bytes);
-    uint8_t *l4 = out + ETH + IP_HEADER;
-    uint8_t ip[IP_HEADER];
+    size_t before = put_headers(sim, &tcp->src, &tcp->dst, FRAME_PROTO_TCP, l4_bytes, 0x4000, out);
+    uint8_t *l4 = out + before;
 
-    put_ip(ip, &tcp->src, &tcp->dst, FRAME_PROTO_TCP, l4_bytes, 0, 0x4000);
-    (void)sim_build_eth(sim, sim_gateway_mac, ETHERTYPE_IP4, ip, IP_HEADER, out);
     memset(l4, 0, TCP_HEADER);
     put16(l4, tcp->src_port);
     put16(l4 + 2, tcp->dst_port);
@@ -183,15 +222,15 @@ size_t sim_build_tcp(struct sim *sim, const struct sim_tcp *tcp, uint8_t *out,
     if (tcp->gso_size > 0) {
         put16(l4 + 16, (uint16_t)~sim_checksum(NULL, 0, pseudo));
         out_offload->needs_csum = true;
-        out_offload->csum_start = ETH + IP_HEADER;
+        out_offload->csum_start = (uint16_t)before;
         out_offload->csum_offset = 16;
-        out_offload->gso_type = FRAME_GSO_TCP4;
+        out_offload->gso_type = tcp->src.family == ADDR_V6 ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4;
         out_offload->gso_size = tcp->gso_size;
-        out_offload->hdr_len = (uint16_t)(ETH + IP_HEADER + header);
+        out_offload->hdr_len = (uint16_t)(before + header);
     } else {
         put16(l4 + 16, sim_checksum(l4, l4_bytes, pseudo));
     }
-    return ETH + IP_HEADER + l4_bytes;
+    return before + l4_bytes;
 }
 
 void sim_send_tcp(struct sim *sim, const struct sim_tcp *tcp)
@@ -206,22 +245,32 @@ void sim_send_tcp(struct sim *sim, const struct sim_tcp *tcp)
 void sim_send_udp(struct sim *sim, const struct addr *src, uint16_t src_port, const struct addr *dst,
                   uint16_t dst_port, const void *bytes, size_t len)
 {
-    static uint8_t l4[FRAME_IP_BYTES_MAX], frame[FRAME_BYTES_MAX];
+    static uint8_t l4[FRAME_IP6_BYTES_MAX], frame[FRAME_BYTES_MAX];
     size_t l4_bytes = sim_build_udp(src, src_port, dst, dst_port, bytes, len, l4);
 
     sim_send(sim, frame, sim_build_ip(sim, src, dst, FRAME_PROTO_UDP, l4, l4_bytes, frame), NULL);
 }
 
-void sim_send_fragment(struct sim *sim, const struct addr *dst, uint8_t proto, uint16_t id, const uint8_t *l4,
+void sim_send_fragment(struct sim *sim, const struct addr *dst, uint8_t proto, uint32_t id, const uint8_t *l4,
                        size_t at, size_t n, bool more)
 {
     static uint8_t frame[FRAME_BYTES_MAX];
-    uint8_t ip[IP_HEADER];
+    uint8_t ip[IP6_HEADER + IP6_FRAG_HEADER];
+    size_t bytes = IP_HEADER;
+    bool v6 = dst->family == ADDR_V6;
 
-    put_ip(ip, &sim_guest4, dst, proto, n, id, (uint16_t)(at / 8 | (more ? 0x2000 : 0)));
-    (void)sim_build_eth(sim, sim_gateway_mac, ETHERTYPE_IP4, ip, IP_HEADER, frame);
-    memcpy(frame + ETH + IP_HEADER, l4 + at, n);
-    sim_send(sim, frame, ETH + IP_HEADER + n, NULL);
+    if (v6) {
+        bytes = IP6_HEADER + IP6_FRAG_HEADER;
+        put_ip6(ip, &sim_guest6, dst, NEXT_FRAGMENT, IP6_FRAG_HEADER + n);
+        put16(ip + IP6_HEADER, (uint32_t)proto << 8);
+        put16(ip + IP6_HEADER + 2, (uint32_t)at | more); /* RFC 8200 section 4.5: at is a multiple of 8 */
+        put32(ip + IP6_HEADER + 4, id);
+    } else {
+        put_ip4(ip, &sim_guest4, dst, proto, n, (uint16_t)id, (uint16_t)(at / 8 | (more ? 0x2000 : 0)));
+    }
+    (void)sim_build_eth(sim, sim_gateway_mac, v6 ? ETHERTYPE_IP6 : ETHERTYPE_IP4, ip, bytes, frame);
+    memcpy(frame + ETH + bytes, l4 + at, n);
+    sim_send(sim, frame, ETH + bytes + n, NULL);
 }
 
 /* ---- reading ---- */
@@ -315,32 +364,22 @@ static void read_udp(struct sim_frame *f)
     f->payload_bytes = f->l4_bytes - UDP_HEADER;
     if (be16(f->l4 + 6) != 0)
         check_checksum(f, 6);
+    else
+        assert_int_not_equal(f->ethertype, ETHERTYPE_IP6); /* RFC 8200 section 8.1 */
+    if (f->offload.gso_type != FRAME_GSO_NONE) {
+        assert_int_equal(f->offload.hdr_len, f->payload - f->bytes);
+        assert_true(f->offload.gso_size > 0 && f->payload_bytes > f->offload.gso_size);
+    }
 }
 
-static void read_ip(const struct sim *sim, struct sim_frame *f)
+/* What is behind either family's header. */
+static void read_packet(const struct sim *sim, struct sim_frame *f)
 {
-    const uint8_t *ip = f->bytes + ETH;
-    size_t total;
-    uint16_t fragment;
+    bool v6 = f->ethertype == ETHERTYPE_IP6;
 
-    assert_true(f->len >= ETH + IP_HEADER);
-    total = be16(ip + 2);
-    assert_int_equal(ip[0], 0x45);
-    assert_int_equal(total, f->len - ETH);
-    assert_int_equal(sim_checksum(ip, IP_HEADER, 0), 0);
-    f->ttl = ip[8];
     assert_true(f->ttl > 0);
-    f->proto = ip[9];
-    f->src = addr_from_v4(ip + 12);
-    f->dst = addr_from_v4(ip + 16);
-    f->l4 = ip + IP_HEADER;
-    f->l4_bytes = total - IP_HEADER;
-    fragment = be16(ip + 6);
-    f->frag_id = be16(ip + 4);
-    f->frag_offset = (fragment & 0x1fffu) * 8;
-    f->frag_more = fragment & 0x2000;
     if (f->offload.gso_type == FRAME_GSO_NONE)
-        assert_true(total <= sim->options.mtu);
+        assert_true(f->len - ETH <= sim->options.mtu);
     else
         assert_true(f->offload.gso_size + (f->offload.hdr_len - ETH) <= sim->options.mtu);
     if (f->frag_offset > 0 || f->frag_more)
@@ -350,7 +389,69 @@ static void read_ip(const struct sim *sim, struct sim_frame *f)
     else if (f->proto == FRAME_PROTO_UDP)
         read_udp(f);
     else
-        assert_int_equal(sim_checksum(f->l4, f->l4_bytes, 0), 0); /* ICMP */
+        assert_int_equal(sim_checksum(f->l4, f->l4_bytes, v6 ? sim_pseudo(&f->src, &f->dst, f->proto, f->l4_bytes) : 0), 0);
+}
+
+static void read_ip4(struct sim_frame *f)
+{
+    const uint8_t *ip = f->bytes + ETH;
+    uint16_t fragment;
+
+    assert_true(f->len >= ETH + IP_HEADER);
+    assert_int_equal(f->ethertype, ETHERTYPE_IP4);
+    assert_int_equal(ip[0], 0x45);
+    assert_int_equal(be16(ip + 2), f->len - ETH);
+    assert_int_equal(sim_checksum(ip, IP_HEADER, 0), 0);
+    f->ttl = ip[8];
+    f->proto = ip[9];
+    f->src = addr_from_v4(ip + 12);
+    f->dst = addr_from_v4(ip + 16);
+    f->l4 = ip + IP_HEADER;
+    f->l4_bytes = f->len - ETH - IP_HEADER;
+    fragment = be16(ip + 6);
+    f->frag_id = be16(ip + 4);
+    f->frag_offset = (fragment & 0x1fffu) * 8;
+    f->frag_more = fragment & 0x2000;
+}
+
+/* A fragment header is the only extension there may be, and none without need. */
+static void read_ip6(struct sim_frame *f)
+{
+    const uint8_t *ip = f->bytes + ETH;
+    uint16_t fragment;
+
+    assert_true(f->len >= ETH + IP6_HEADER);
+    assert_int_equal(ip[0], 0x60);
+    assert_int_equal(be16(ip + 4), f->len - ETH - IP6_HEADER);
+    f->ttl = ip[7];
+    f->proto = ip[6];
+    f->src = addr_from_v6(ip + 8);
+    f->dst = addr_from_v6(ip + 24);
+    f->l4 = ip + IP6_HEADER;
+    f->l4_bytes = f->len - ETH - IP6_HEADER;
+    if (f->proto != NEXT_FRAGMENT)
+        return;
+    assert_true(f->l4_bytes > IP6_FRAG_HEADER);
+    fragment = be16(f->l4 + 2);
+    f->proto = f->l4[0];
+    f->frag_offset = fragment & 0xfff8u;
+    f->frag_more = fragment & 1;
+    f->frag_id = be32(f->l4 + 4);
+    assert_true(f->l4[1] == 0 && (fragment & 6) == 0 && (f->frag_offset > 0 || f->frag_more));
+    f->l4 += IP6_FRAG_HEADER;
+    f->l4_bytes -= IP6_FRAG_HEADER;
+}
+
+/* What the guest's features do not allow is never sent (VIRTIO 1.2 section 5.1.3). */
+static void check_offload(const struct sim *sim, const struct sim_frame *f)
+{
+    uint8_t tcp = f->ethertype == ETHERTYPE_IP6 ? FRAME_GSO_TCP6 : FRAME_GSO_TCP4;
+
+    assert_true(!f->offload.needs_csum || sim->options.csum_offload);
+    if (f->offload.gso_type == FRAME_GSO_NONE)
+        return;
+    assert_true(f->offload.needs_csum);
+    assert_true((sim->options.tso && f->offload.gso_type == tcp) || (sim->options.uso && f->offload.gso_type == FRAME_GSO_UDP));
 }
 
 struct sim_frame *sim_read_frame(const struct sim *sim, const struct wire_frame *frame)
@@ -372,14 +473,14 @@ struct sim_frame *sim_read_frame(const struct sim *sim, const struct wire_frame 
     list_init(&f->node);
     f->offload = frame->offload;
     f->ethertype = be16(f->bytes + 12);
-    /* What the guest's features do not allow is never sent (VIRTIO 1.2 section 5.1.3). */
-    assert_true(!f->offload.needs_csum || sim->options.csum_offload);
-    assert_true(f->offload.gso_type == FRAME_GSO_NONE ||
-                (sim->options.tso && f->offload.gso_type == FRAME_GSO_TCP4 && f->offload.needs_csum));
+    check_offload(sim, f);
     assert_memory_equal(f->bytes + FRAME_MAC_BYTES, sim_gateway_mac, FRAME_MAC_BYTES);
-    if (f->ethertype == ETHERTYPE_IP4)
-        read_ip(sim, f);
+    if (f->ethertype == ETHERTYPE_ARP_)
+        return f;
+    if (f->ethertype == ETHERTYPE_IP6)
+        read_ip6(f);
     else
-        assert_int_equal(f->ethertype, ETHERTYPE_ARP_);
+        read_ip4(f);
+    read_packet(sim, f);
     return f;
 }

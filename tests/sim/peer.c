@@ -53,8 +53,8 @@ static uint32_t ack_number(const struct sim_peer *peer)
 static struct sim_tcp segment(const struct sim_peer *peer, uint8_t flags, uint32_t seq)
 {
     return (struct sim_tcp){
-        .src = sim_guest4,
-        .dst = sim_server4,
+        .src = sim_guest,
+        .dst = sim_server,
         .src_port = peer->port,
         .dst_port = peer->options.dst_port,
         .seq = seq,
@@ -84,8 +84,8 @@ void peer_send(struct sim_peer *peer, uint8_t flags, uint32_t seq, const void *b
 
     tcp.payload = bytes;
     tcp.payload_bytes = len;
-    if (len > peer->sim->options.mtu - 40u)
-        tcp.gso_size = (uint16_t)(peer->sim->options.mtu - 40);
+    if (len > sim_mss(peer->sim))
+        tcp.gso_size = sim_mss(peer->sim);
     sim_send_tcp(peer->sim, &tcp);
     if (peer->options.automatic && flags & FRAME_ACK) {
         int shift = peer->options.wscale > 0 ? peer->options.wscale : 0;

@@ -227,6 +227,7 @@ static void on_datagram(void *ctx, struct guest *guest, struct frame *f)
     sim->datagram.src_port = f->src_port;
     sim->datagram.dst_port = f->dst_port;
     sim->datagram.len = f->payload_bytes;
+    sim->datagram.segment = f->segment;
     memcpy(sim->datagram.bytes, f->payload, f->payload_bytes);
 }
 
@@ -235,8 +236,10 @@ static void on_echo(void *ctx, struct guest *guest, struct frame *f)
     struct sim *sim = ctx;
 
     (void)guest;
-    (void)f;
     sim->echoes++;
+    sim->echo = stack_read_echo(f);
+    sim->echo_bad_bytes += sim_compare(sim->echo.bytes, sim->echo.len, 0);
+    sim->echo.bytes = NULL;
 }
 
 static void on_refusal(void *ctx, struct guest *guest, const struct refusal *refusal)

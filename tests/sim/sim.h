@@ -173,6 +173,8 @@ struct sim {
 
     struct sim_datagram datagram;
     unsigned datagrams, echoes, refusals;
+    struct echo echo;            /* the last one; its bytes are gone, those that were not the pattern are counted */
+    uint64_t echo_bad_bytes;
 };
 
 /**

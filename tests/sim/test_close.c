@@ -404,7 +404,7 @@ static void test_new_syn_while_closing(void **state)
 
 #define CASE(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_guest_closes_first),
@@ -424,5 +424,6 @@ int main(void)
         CASE(test_new_syn_while_closing),
     };
 
+    sim_family(argc, argv);
     return cmocka_run_group_tests_name("close", tests, NULL, NULL);
 }

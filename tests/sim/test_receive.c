@@ -495,7 +495,7 @@ static void test_f14_faulty_upload(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
 #define OWN(f) cmocka_unit_test_teardown(f, sim_teardown) /* starts its own sim */
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         CASE(test_b07_one_lost_segment),
@@ -519,5 +519,6 @@ int main(void)
         CASE(test_f14_faulty_upload),
     };
 
+    sim_family(argc, argv);
     return cmocka_run_group_tests_name("receive", tests, NULL, NULL);
 }

@@ -392,7 +392,7 @@ static void test_f14_echo_over_bad_wires(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
 #define OWN(f) cmocka_unit_test_teardown(f, sim_teardown) /* starts its own sim */
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         OWN(test_fin_behind_unsent_data),
@@ -410,5 +410,6 @@ int main(void)
         OWN(test_f14_echo_over_bad_wires),
     };
 
+    sim_family(argc, argv);
     return cmocka_run_group_tests_name("send", tests, NULL, NULL);
 }

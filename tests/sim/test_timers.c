@@ -19,8 +19,8 @@ static void connect_raw(struct sim *sim, uint16_t src_port, uint16_t dst_port)
 {
     static const uint8_t options[] = {2, 4, 5, 180, 1, 3, 3, 7};
     struct sim_tcp tcp = {
-        .src = sim_guest4,
-        .dst = sim_server4,
+        .src = sim_guest,
+        .dst = sim_server,
         .src_port = src_port,
         .dst_port = dst_port,
         .seq = 1000,
@@ -167,7 +167,7 @@ static void test_f20_paused_guest(void **state)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, sim_setup, sim_teardown)
 #define OWN(f) cmocka_unit_test_teardown(f, sim_teardown) /* starts its own sim */
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         OWN(test_idle_connections_need_no_timer),
@@ -178,5 +178,6 @@ int main(void)
         CASE(test_f20_paused_guest),
     };
 
+    sim_family(argc, argv);
     return cmocka_run_group_tests_name("timers", tests, NULL, NULL);
 }
