@@ -1,5 +1,5 @@
 /*
- * SIGHUP: the options and the file they name, read again, and what of them can change in a running program.
+ * SIGHUP: the options and the file they name are read again, and what can change in a running program does.
  */
 #ifndef WEIR_CMD_RELOAD_H
 #define WEIR_CMD_RELOAD_H
@@ -8,8 +8,8 @@
 #include "cmd/service.h"
 
 /**
- * Read the configuration again; policy, groups and limits are swapped at once, or nothing is and an error line says why.
- * What only a new start can change is named in a line of its own.
+ * Read the configuration again; policy, groups and limits are swapped at once, or nothing is and an error line says
+ * why. What only a new start can change is named in a line of its own.
  *
  * @args:   as at the start
  * @in_use: the configuration the service has now, replaced by the new one (and config_deinit()ed) on success

@@ -53,7 +53,7 @@ static int with_unit(const char *text, const struct unit *units, size_t unit_cou
 int setting_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct problem *p)
 {
     static const struct unit units[] = {{"", 1}};
-    uint64_t n;
+    uint64_t n = 0;
 
     if (with_unit(text, units, ARRAY_SIZE(units), "write a plain number", &n, p) < 0)
         return -EINVAL;
@@ -68,7 +68,7 @@ int setting_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *out, s
     static const struct unit units[] = {
         {"", 1}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30},
     };
-    uint64_t n;
+    uint64_t n = 0;
 
     if (with_unit(text, units, ARRAY_SIZE(units), "write it like 256MiB", &n, p) < 0)
         return -EINVAL;
@@ -81,7 +81,7 @@ int setting_bytes(const char *text, uint64_t min, uint64_t max, uint64_t *out, s
 int setting_time(const char *text, uint64_t min_ms, uint64_t max_ms, uint64_t *out_ms, struct problem *p)
 {
     static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}};
-    uint64_t ms;
+    uint64_t ms = 0;
 
     if (strcmp(text, "0") == 0)
         ms = 0;

@@ -52,38 +52,40 @@ static bool addr_taken(const struct instance *in, const struct addr *a)
     return false;
 }
 
-static int check_addr(const struct instance *in, const struct addr *a, char error[static LINK_ERROR_MAX])
+/* The address that the spec names. */
+static int given_addr(const struct link *link, const struct network *net, struct addr *out_addr, unsigned *out_number,
+                      char error[static LINK_ERROR_MAX])
 {
+    const struct addr *a = &link->spec.ip;
     char text[ADDR_TEXT_MAX], network[ADDR_PREFIX_TEXT_MAX];
 
-    if (in->nets.v4.net.base.family == ADDR_NONE) {
-        (void)snprintf(error, LINK_ERROR_MAX, "ip=%s, but IPv4 is off", addr_format(a, text));
+    if (net->net.base.family == ADDR_NONE) {
+        (void)snprintf(error, LINK_ERROR_MAX, "ip=%s, but IPv%d is off", addr_format(a, text), a->family);
         return -EINVAL;
     }
-    if (!network_has(&in->nets.v4, a)) {
-        (void)snprintf(error, LINK_ERROR_MAX,
-                       "'%s' is not for guests: theirs are between the gateway and the host alias of %s",
-                       addr_format(a, text), addr_prefix_format(&in->nets.v4.net, network));
+    if (!network_has(net, a, out_number)) {
+        (void)snprintf(error, LINK_ERROR_MAX, "'%s' is not for guests: theirs are %s of %s", addr_format(a, text),
+                       a->family == ADDR_V6 ? "those ending in ::2 to ::ffff"
+                                            : "between the gateway and the host alias",
+                       addr_prefix_format(&net->net, network));
         return -EINVAL;
     }
-    if (addr_taken(in, a)) {
+    if (addr_taken(link->instance, a)) {
         (void)snprintf(error, LINK_ERROR_MAX,
                        "another link has the guest's address '%s': give both an ip= of their own",
                        addr_format(a, text));
         return -EADDRINUSE;
     }
+    *out_addr = *a;
     return 0;
 }
 
-/* The first address that no link has; a network that is off has none. */
+/* The first address that no link has. */
 static int first_free_addr(const struct instance *in, const struct network *net, struct addr *out_addr,
                            unsigned *out_number, char error[static LINK_ERROR_MAX])
 {
     char text[ADDR_PREFIX_TEXT_MAX];
 
-    *out_addr = (struct addr){.family = ADDR_NONE};
-    if (net->net.base.family == ADDR_NONE)
-        return 0;
     /* Each link takes one at most: among one more than there are links, one is free. */
     for (unsigned n = 0; n <= in->link_count; n++) {
         struct addr a = network_guest(net, n);
@@ -101,31 +103,50 @@ static int first_free_addr(const struct instance *in, const struct network *net,
     return -EADDRNOTAVAIL;
 }
 
-static int give_addr4(const struct link *link, struct guest_config *g, char error[static LINK_ERROR_MAX])
+/* @out_addr: ADDR_NONE when the family is off */
+static int give_addr(const struct link *link, const struct network *net, enum addr_family family,
+                     struct addr *out_addr, unsigned *out_number, char error[static LINK_ERROR_MAX])
 {
-    const struct instance *in = link->instance;
-    unsigned number;
-
-    g->net4 = in->nets.v4.net;
-    g->gateway4 = in->nets.v4.gateway;
-    g->alias4 = in->nets.v4.alias;
-    g->guest4 = link->spec.ip;
-    if (g->guest4.family != ADDR_NONE)
-        return check_addr(in, &g->guest4, error);
-    return first_free_addr(in, &in->nets.v4, &g->guest4, &number, error);
+    *out_number = 0;
+    *out_addr = (struct addr){.family = ADDR_NONE};
+    if (link->spec.ip.family == family)
+        return given_addr(link, net, out_addr, out_number, error);
+    if (net->net.base.family == ADDR_NONE)
+        return 0;
+    return first_free_addr(link->instance, net, out_addr, out_number, error);
 }
 
-static int give_addr6(const struct link *link, struct guest_config *g, char error[static LINK_ERROR_MAX])
+/* Whether some guest may choose addresses of that /64: two that do could meet. */
+static bool is_chosen_in(const struct instance *in, const struct addr_prefix *net)
 {
-    const struct network *net = &link->instance->nets.v6;
-    unsigned number = 0;
-    int err = first_free_addr(link->instance, net, &g->guest6, &number, error);
+    LIST_FOR_EACH(node, &in->links) {
+        const struct guest_config *g = &LIST_ENTRY(node, struct link, node)->guest->config;
 
+        if (g->slaac && addr_equal(&g->net6.base, &net->base))
+            return true;
+    }
+    return false;
+}
+
+static int give_addrs(const struct link *link, struct guest_config *g, char error[static LINK_ERROR_MAX])
+{
+    const struct networks *nets = &link->instance->nets;
+    unsigned number;
+    bool own;
+    int err = give_addr(link, &nets->v4, ADDR_V4, &g->guest4, &number, error);
+
+    if (err < 0)
+        return err;
+    g->net4 = nets->v4.net;
+    g->gateway4 = nets->v4.gateway;
+    g->alias4 = nets->v4.alias;
+    err = give_addr(link, &nets->v6, ADDR_V6, &g->guest6, &number, error);
     if (err < 0 || g->guest6.family == ADDR_NONE)
         return err;
-    g->net6 = network_on_link(net, number, &g->slaac);
-    g->gateway6 = net->gateway;
-    g->alias6 = net->alias;
+    g->net6 = network_on_link(&nets->v6, number, &own);
+    g->slaac = own && !is_chosen_in(link->instance, &g->net6);
+    g->gateway6 = nets->v6.gateway;
+    g->alias6 = nets->v6.alias;
     (void)addr_parse("fe80::1", &g->router6); /* a constant that parses; each link is a scope of its own */
     return 0;
 }
@@ -144,9 +165,7 @@ static int make_guest(struct link *link, char error[static LINK_ERROR_MAX])
     (void)snprintf(g.hostname, sizeof(g.hostname), "%s", c->hostname);
     memcpy(g.guest_mac, link->spec.mac, sizeof(g.guest_mac));
     g.mac_pinned = link->spec.mac_pinned;
-    err = give_addr4(link, &g, error);
-    if (err == 0)
-        err = give_addr6(link, &g, error);
+    err = give_addrs(link, &g, error);
     if (err < 0)
         return err;
     link->pins = pins_new();

@@ -44,7 +44,7 @@ struct link_spec {
     char guest[GUEST_HOSTNAME_MAX + 1]; /* the guest's name in records; "": the instance's */
     uint8_t mac[FRAME_MAC_BYTES];       /* mac=: the guest's, when mac_pinned */
     bool mac_pinned;
-    struct addr ip;                     /* ip=: the guest's; ADDR_NONE: the first free one */
+    struct addr ip;                     /* ip=: the guest's, of either family; of the other: the first free one */
     union {
         struct link_tap_options tap;
         struct link_stream_options stream;

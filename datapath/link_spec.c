@@ -84,9 +84,7 @@ static int take_mac(struct link_spec *spec, const char *value, char error[static
 static int take_ip(struct link_spec *spec, const char *value, char error[static LINK_ERROR_MAX])
 {
     if (!value || addr_parse(value, &spec->ip) < 0)
-        return fail(error, "not an address", value ? value : "", "write it like 192.168.127.2");
-    if (spec->ip.family != ADDR_V4)
-        return fail(error, "not a guest's address", value, "this version gives guests IPv4 addresses only");
+        return fail(error, "not an address", value ? value : "", "write it like 192.168.127.2 or fd77:6569:72::2");
     return 0;
 }
 

@@ -99,8 +99,23 @@ struct addr network_guest(const struct network *n, unsigned number)
     return addr_prefix_nth(&net, GUEST_FIRST + (is_split(n) ? 0 : number));
 }
 
-bool network_has(const struct network *n, const struct addr *a)
+/* RFC 4291 section 2.5.1: the interface identifier is the second half. */
+static bool is_given_out(const struct addr *a)
 {
+    for (int i = 8; i < 14; i++)
+        if (a->bytes[i] != 0)
+            return false;
+    return true; /* GUEST_IID_STATIC_MAX: two bytes */
+}
+
+bool network_has(const struct network *n, const struct addr *a, unsigned *out_number)
+{
+    *out_number = 0;
+    if (is_split(n))
+        *out_number = (unsigned)((a->bytes[6] << 8 | a->bytes[7]) & ((1 << (NETWORK_BITS6_MAX - n->net.bits)) - 1));
+    else if (a->family == ADDR_V6) /* of a shared one only the first may choose addresses */
+        *out_number = a->bytes[14] == 0 && a->bytes[15] == GUEST_FIRST ? 0 : 1;
     return addr_prefix_contains(&n->net, a) && !addr_equal(a, &n->net.base) && !addr_equal(a, &n->gateway) &&
-           !addr_equal(a, &n->alias) && !addr_equal(a, &n->broadcast);
+           !addr_equal(a, &n->alias) && !addr_equal(a, &n->broadcast) &&
+           (a->family != ADDR_V6 || (is_given_out(a) && (a->bytes[14] | a->bytes[15]) != 0));
 }

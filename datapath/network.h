@@ -59,7 +59,11 @@ struct addr network_guest(const struct network *n, unsigned number);
  */
 struct addr_prefix network_on_link(const struct network *n, unsigned number, bool *out_own);
 
-/** Whether @a can be a guest's: none of the network's own addresses. */
-bool network_has(const struct network *n, const struct addr *a);
+/**
+ * Whether @a can be given to a guest: none of the network's own addresses, and in IPv6 none that guests may choose.
+ *
+ * @out_number: the guest's whose network_on_link() holds it
+ */
+bool network_has(const struct network *n, const struct addr *a, unsigned *out_number);
 
 #endif

@@ -39,7 +39,7 @@ static void open_known(struct quic_reader *reader, const struct quic_packet *pac
 {
     enum quic_version version = packet->version;
 
-    out->len = -EACCES;
+    out->len = -EIO;
     if (!reader->derived[version] &&
         quic_keys_derive(version, reader->dcid, reader->dcid_len, &reader->keys[version]) < 0)
         return;
@@ -50,7 +50,7 @@ static void open_known(struct quic_reader *reader, const struct quic_packet *pac
 /* As the first of another connection. */
 static void open_own(const struct quic_packet *packet, struct quic_keys *out_keys, struct opened *out)
 {
-    out->len = -EACCES;
+    out->len = -EIO;
     if (quic_keys_derive(packet->version, packet->dcid, packet->dcid_len, out_keys) == 0)
         out->len = quic_packet_open(packet, out_keys, 0, out->plain, &out->pn);
 }
@@ -99,6 +99,8 @@ static enum quic_take initial_take(struct quic_reader *reader, const struct quic
         open_known(reader, packet, &by_known);
     if (!same)
         open_own(packet, &keys, &by_own);
+    if (by_known.len == -EIO || by_own.len == -EIO) /* what was not tried might have opened it */
+        return QUIC_DROP;
     if (by_known.len != -EACCES && by_own.len != -EACCES)
         return refuse(reader, REASON_QUIC_MALFORMED);
     if (by_known.len != -EACCES)

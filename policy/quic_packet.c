@@ -129,18 +129,20 @@ int quic_packet_open(const struct quic_packet *packet, const struct quic_keys *k
     struct quic_header header = {.middle = packet->bytes + 1, .middle_len = packet->pn_at - 1, .pn = number};
     size_t sealed_len;
     uint64_t pn;
+    int r;
 
     CHECK(packet->kind == QUIC_PACKET_INITIAL && packet->len <= QUIC_INITIAL_BYTES_MAX);
     if (quic_keys_mask(keys, hidden + PN_BYTES_MAX, mask) < 0)
-        return -EACCES;
+        return -EIO;
     header.first = packet->bytes[0] ^ (mask[0] & LONG_HIDDEN);
     header.pn_len = (size_t)(header.first & PN_LEN_MASK) + 1;
     for (size_t i = 0; i < header.pn_len; i++)
         number[i] = hidden[i] ^ mask[1 + i];
     pn = pn_decode(pn_next, number, header.pn_len);
     sealed_len = packet->len - packet->pn_at - header.pn_len;
-    if (quic_keys_open(keys, pn, &header, hidden + header.pn_len, sealed_len, out_plain) < 0)
-        return -EACCES;
+    r = quic_keys_open(keys, pn, &header, hidden + header.pn_len, sealed_len, out_plain);
+    if (r < 0)
+        return r == -EBADMSG ? -EACCES : -EIO;
     if (header.first & LONG_RESERVED)
         return -EBADMSG;
     *out_pn = pn;

@@ -56,7 +56,7 @@ int quic_packet_read(struct cursor *datagram, struct quic_packet *out_packet);
  * @out_plain: its frames; may be written to on errors as well
  *
  * Return: bytes of frames (>= 0); -EACCES it does not open with these keys; -EBADMSG it opens, but its reserved bits
- * are set.
+ * are set; -EIO libcrypto failed.
  */
 int quic_packet_open(const struct quic_packet *packet, const struct quic_keys *keys, uint64_t pn_next,
                      uint8_t out_plain[static QUIC_INITIAL_BYTES_MAX], uint64_t *out_pn);

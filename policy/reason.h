@@ -34,6 +34,10 @@
     X(PROTO_UNKNOWN, "proto.unknown")                                                              \
     X(PEEK_TIMEOUT, "peek.timeout")                                                                \
     X(QUIC_DENIED, "quic.denied")                                                                  \
+    X(QUIC_VERSION, "quic.version")                                                                \
+    X(QUIC_MALFORMED, "quic.malformed")                                                            \
+    X(QUIC_NOINITIAL, "quic.noinitial")                                                            \
+    X(QUIC_INCOMPLETE, "quic.incomplete")                                                          \
     X(DNS_DENIED, "dns.denied")                                                                    \
     X(DNS_MALFORMED, "dns.malformed")                                                              \
     X(DNS_BYPASS, "dns.bypass")                                                                    \

@@ -18,7 +18,7 @@ enum {
     HOST_DGRAM_SLOT_BYTES = 64 * 1024,
     HOST_DGRAM_BATCH = 32,             /* taken by one system call */
     HOST_DGRAM_SEGMENTS_MAX = 64,      /* sent by one (Linux: UDP_MAX_SEGMENTS) */
-    HOST_DGRAM_SOCKET_BUFFER = 1 << 20, /* asked for; a host that gives less only drops earlier */
+    HOST_DGRAM_SOCKET_BUFFER = 4 << 20, /* asked for; a host that gives less (net.core.rmem_max) only drops earlier */
     HOST_DGRAM_QUOTE_MAX = 128,        /* bytes kept of a datagram that an error is about */
 };
 

@@ -55,10 +55,12 @@ static struct frag_datagram *find(struct frag_table *table, const struct frame *
     return NULL;
 }
 
-/* What a buffer costs is its slot, however little of it is used. */
+/* What a buffer costs is what it can hold, however little of it is used: two large ones fit, and two small beside. */
 static size_t charge(const struct buf *buf)
 {
-    return buf ? sizeof(*buf) + buf->cap : 0;
+    if (!buf)
+        return 0;
+    return buf->cap > POOL_SMALL_BYTES ? FRAG_BYTES_MAX / 2 - POOL_SMALL_BYTES : POOL_SMALL_BYTES;
 }
 
 /* A buffer with room for @l4_bytes of payload, or NULL: the bound or the pool is met. */

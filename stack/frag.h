@@ -14,7 +14,7 @@
 
 enum {
     FRAG_DATAGRAMS_MAX = 8,
-    FRAG_BYTES_MAX = 128 * 1024, /* of buffers held */
+    FRAG_BYTES_MAX = 128 * 1024, /* of datagrams held; a big buffer counts 60 KiB, though one may hold 64 */
     FRAG_AGE_MS = 2000,
     FRAG_HOLES_MAX = 64,         /* runs of missing bytes a datagram may have; an order needing more is dropped */
 };

@@ -182,7 +182,9 @@ static int read_ip6(struct frame *f)
     f->l4_bytes = total - IP6_HEADER_BYTES;
     if (f->proto == IP6_FRAGMENT)
         drop = read_fragment_header(f);
-    return drop == 0 && is_extension(f->proto) ? COUNTER_IP_OPTIONS : drop;
+    if (drop == 0 && is_extension(f->proto)) /* a kernel's MLD reports carry one (RFC 3810 section 5) */
+        drop = f->dst.bytes[0] == 0xff ? COUNTER_MULTICAST : COUNTER_IP_OPTIONS;
+    return drop;
 }
 
 static bool gso_fits(const struct frame *f, uint8_t gso_type)

@@ -84,9 +84,9 @@ struct frame {
  * @out_frame: complete only on success
  *
  * Return: 0, or the counter (> 0) of the reason to drop: FRAME_BAD, FRAME_ETHERTYPE (VLAN, LLC, unknown), IP_OPTIONS
- * (IPv4 options, IPv6 extension headers), FRAME_CSUM (IPv4 header), IP_FRAG (fragments that cannot be part of any
- * datagram: past its greatest size, middle pieces not a multiple of 8, a first TCP fragment below 40 bytes, one that is
- * the only one).
+ * (IPv4 options, IPv6 extension headers; MULTICAST for those of multicast), FRAME_CSUM (IPv4 header), IP_FRAG
+ * (fragments that cannot be part of any datagram: past its greatest size, middle pieces not a multiple of 8, a first
+ * TCP fragment below 40 bytes, one that is the only one).
  */
 int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload, struct frame *out_frame);
 

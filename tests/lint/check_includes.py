@@ -1,6 +1,6 @@
 """Who may include whom (docs/architecture.md), and in which order.
 
-    base <- libc          stack <- base, lwIP          policy <- base, libpsl
+    base <- libc          stack <- base, lwIP          policy <- base, libpsl, libcrypto
     proxy <- base, uv     datapath <- base, stack, policy, proxy, uv, jansson
     ports <- datapath and below     cmd <- everything     nothing <- cmd, tests
 """
@@ -30,7 +30,7 @@ LIBRARIES = {
     "libpsl.h": {"policy"},
     "resolv.h": set(),
     "arpa/nameser": set(),
-    "openssl/": set(),
+    "openssl/": {"policy"},
     "jansson.h": {"datapath", "ports", "cmd"},
     "yaml.h": {"cmd"},
     "seccomp.h": {"cmd"},

@@ -290,7 +290,33 @@ static void test_t140_no_datagram_from_the_rest(void **state)
     assert_null(w->whole);
 }
 
+/* Two large datagrams whose pieces come turn by turn (A9: in any order) are both put together. */
+static void test_a09_two_large_ones_at_once(void **state)
+{
+    enum { WHOLE = 60000, PIECE = 1480 };
+    struct world *w = *state;
+    int done = 0;
+
+    for (uint32_t from = 0; from < WHOLE; from += PIECE)
+        for (unsigned id = 1; id <= 2; id++) {
+            uint32_t to = from + PIECE < WHOLE ? from + PIECE : WHOLE;
+            int r;
+
+            w->id = id;
+            r = send_piece(w, 17, from, to, to < WHOLE);
+            assert_true(r >= 0);
+            done += r;
+            if (r == 1) {
+                buf_unref(w->whole);
+                w->whole = NULL;
+            }
+        }
+    assert_int_equal(done, 2);
+}
+
 /* ---- bounds ---- */
+
+enum { HELD_MAX = 2 * (POOL_BIG_BYTES + POOL_SMALL_BYTES) }; /* of slots */
 
 static void test_t142_a09_flood_of_first_fragments(void **state)
 {
@@ -303,7 +329,7 @@ static void test_t142_a09_flood_of_first_fragments(void **state)
         w->id++;
         assert_true(r == 0 || r == -ENOBUFS);
         taken += r == 0;
-        assert_true(held(w) <= FRAG_BYTES_MAX);
+        assert_true(held(w) <= HELD_MAX);
     }
     assert_int_equal(taken, FRAG_DATAGRAMS_MAX);
     w->now_ms += FRAG_AGE_MS;
@@ -320,7 +346,7 @@ static void test_t142_flood_of_large_offsets(void **state)
 
         w->id++;
         assert_true(r == 0 || r == -ENOBUFS);
-        assert_true(held(w) <= FRAG_BYTES_MAX);
+        assert_true(held(w) <= HELD_MAX);
     }
     assert_int_equal(send_piece(w, 17, 0, 1480, true), 0); /* small ones still find room */
 }
@@ -331,12 +357,14 @@ static void test_t142_growth_is_bounded(void **state)
     struct world *w = *state;
 
     assert_int_equal(send_piece(w, 17, 0, 1480, true), 0);
-    w->id++;
-    assert_int_equal(send_piece(w, 17, 60000, 60008, true), 0);
-    w->id--;
-    assert_int_equal(held(w), POOL_SMALL_BYTES + POOL_BIG_BYTES);
+    for (int large = 0; large < 2; large++) {
+        w->id++;
+        assert_int_equal(send_piece(w, 17, 60000, 60008, true), 0);
+    }
+    w->id -= 2;
+    assert_int_equal(held(w), POOL_SMALL_BYTES + 2 * POOL_BIG_BYTES);
     assert_int_equal(send_piece(w, 17, 4400, 5880, true), -ENOBUFS);
-    assert_int_equal(held(w), POOL_BIG_BYTES);
+    assert_int_equal(held(w), 2 * POOL_BIG_BYTES);
 }
 
 /* IPv4's length counts its header (RFC 791), IPv6's does not (RFC 8200). */
@@ -441,6 +469,7 @@ int main(void)
         WORLD_TEST(test_a09_60_kib_in_any_order),
         WORLD_TEST(test_t140_overlap_ends_the_datagram),
         WORLD_TEST(test_t140_no_datagram_from_the_rest),
+        WORLD_TEST(test_a09_two_large_ones_at_once),
         WORLD_TEST(test_t142_a09_flood_of_first_fragments),
         WORLD_TEST(test_t142_flood_of_large_offsets),
         WORLD_TEST(test_t142_growth_is_bounded),
