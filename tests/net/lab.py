@@ -174,6 +174,12 @@ class Monitor:
         self.process.stdout.close()
 
 
+def only_static(ns):
+    """Devices made in the namespace from now on have the addresses they are given, at once, and no others."""
+    ns.sysctl("net.ipv6.conf.default.accept_ra", 0)
+    ns.sysctl("net.ipv6.conf.default.accept_dad", 0)
+
+
 class Vm:
     """A guest and the weir under it.
 
@@ -184,9 +190,8 @@ class Vm:
     def __init__(self, world, directory, arguments, link="tap", link_options="", addresses="static", **kwargs):
         self.world, self.plan = world, world.plan
         self.guest = Namespace()
-        if addresses == "static" and self.plan.family == socket.AF_INET6:
-            self.guest.sysctl("net.ipv6.conf.default.accept_ra", 0)
-            self.guest.sysctl("net.ipv6.conf.default.accept_dad", 0)  # its addresses are usable at once
+        if addresses == "static":
+            only_static(self.guest)
         self.tap, self.monitor, self.weir = -1, None, None
         self.path = f"{directory}/link.sock"
         spec = f"tap,name=eth0,netns={self.guest.path}" if link == "tap" else f"stream,path={self.path}"

@@ -19,7 +19,9 @@ import lab as laboratory
 import pattern
 import servers
 from frames import ACK, FIN, RST, SYN
+from lab import only_static
 from namespaces import Namespace
+from plan import endpoint
 from test_limits import resting_fds
 from waiting import wait_until
 
@@ -69,17 +71,17 @@ class Abuse:
         self.lab, self.plan = lab, plan
         self.echo = lab.serve(servers.echo)
         self.neighbour = Namespace()
+        only_static(self.neighbour)
         lab.stack.callback(self.neighbour.close)
         self.vm = lab.vm(f"allow {plan.peer} tcp", f"allow {plan.peer2} tcp", f"allow {plan.hole} tcp",
                          args=["-v", "--link", f"tap,name=eth0,netns={self.neighbour.path},ip={plan.stranger}", *args],
                          config={"limits": limits or {}})
         self.neighbour.sh(f"""
-            ip addr add {plan.stranger}/{plan.prefix_len} dev eth0
-            ip route add default via {plan.gateway}""")
+            {plan.ip} addr add {plan.stranger}/{plan.prefix_len} dev eth0
+            {plan.ip} route add default via {plan.gateway}""")
         self.vm.guest.sysctl("net.ipv4.ip_local_port_range", OWN_PORTS)
         if silent:  # its kernel says nothing for the forged ports
-            ip = "ip -6" if plan.family == socket.AF_INET6 else "ip"
-            self.vm.guest.sh(f"{ip} rule add ipproto tcp sport {FORGED[0]}-{FORGED[-1]} blackhole")
+            self.vm.guest.sh(f"{plan.ip} rule add ipproto tcp sport {FORGED[0]}-{FORGED[-1]} blackhole")
         self.injector = frames.Injector(self.vm)
         lab.stack.callback(self.injector.close)
         self.resting_fds = resting_fds(self.vm, self.echo)
@@ -294,7 +296,7 @@ def test_b21_t50_blind_segments_do_not_end_a_flow(lab, plan):
     # That these packets do reach the flow: the one exact RST ends it.
     ours, theirs = now()
     injector.burst([frames.tcp(plan.guest, plan.peer, sport, abuse.echo.port, RST, seq=ours)])
-    abuse.vm.weir.expect(ev="close", close="guest_rst", dst=f"{plan.peer}:{abuse.echo.port}")
+    abuse.vm.weir.expect(ev="close", close="guest_rst", dst=endpoint(plan.peer, abuse.echo.port))
 
 
 # ---- windows that are almost closed ----
@@ -460,4 +462,4 @@ def test_h13_time_wait_never_starves(lab, plan, world):
     assert sum(took) < STARVED_S, "ports in TIME_WAIT are waited for"
     assert server.accepted == count
     wait_until(lambda: vm.weir.fds() <= before, 5, "descriptors given back")
-    vm.weir.expect(ev="close", dst=f"{server.addr}:{server.port}", close="peer_fin", count=count)
+    vm.weir.expect(ev="close", dst=endpoint(server.addr, server.port), close="peer_fin", count=count)
