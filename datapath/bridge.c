@@ -18,6 +18,9 @@ enum {
     READS_AT_ONCE = 8,
     TURN_BYTES_MAX = 1024 * 1024, /* read in a turn of the loop on the word of ACKs: the others wait no longer */
     WRITE_IOV_MAX = 32,
+    GATHER_FROM = 32 * 1024,      /* fewer bytes are no bulk: they leave at the end of the turn */
+    GATHER_TO = 240 * 1024,       /* so many are written at once */
+    GATHER_TURNS = 4,             /* and no bytes wait longer */
     WRITE_BYTES_MAX = 256 * 1024, /* one uv_write(): the guest's window reopens in steps of this */
 };
 
@@ -37,6 +40,7 @@ static struct flow *flow_of(const uv_handle_t *handle)
 void bridge_init(struct flow *flow)
 {
     memset(&flow->as.bridge, 0, sizeof(flow->as.bridge));
+    list_init(&flow->as.bridge.up_node);
     list_init(&flow->as.bridge.starved_node);
 }
 
@@ -167,6 +171,51 @@ void bridge_push_up(struct flow *flow)
         }
     }
     shut_host_if_due(flow);
+}
+
+/*
+ * What a write costs is mostly waking its reader: bytes are gathered until GATHER_TO of them are there or the turn
+ * ends, and over a few turns while the link has more frames waiting for us anyway.
+ */
+void bridge_data(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    if (b->writing > 0)
+        return; /* on_written() goes on */
+    if (tcp_conn_held(&flow->conn) < GATHER_TO) {
+        if (!list_linked(&b->up_node))
+            list_append(&flow->instance->up_due, &b->up_node);
+        return;
+    }
+    list_unlink(&b->up_node);
+    b->up_turns = 0;
+    bridge_push_up(flow);
+}
+
+static bool gathers(struct flow *flow)
+{
+    return flow->instance->more_frames && tcp_conn_held(&flow->conn) >= GATHER_FROM &&
+           ++flow->as.bridge.up_turns < GATHER_TURNS;
+}
+
+void bridge_write_due(struct instance *in)
+{
+    struct list round;
+
+    list_init(&round);
+    list_splice(&round, &in->up_due);
+    for (struct list *node; (node = list_take_first(&round));) {
+        struct flow *flow = LIST_ENTRY(node, struct flow, as.bridge.up_node);
+
+        if (gathers(flow)) {
+            list_append(&in->up_due, node);
+            continue;
+        }
+        flow->as.bridge.up_turns = 0;
+        if (flow->state == FLOW_OPEN)
+            bridge_push_up(flow);
+    }
 }
 
 /* ---- down ---- */
@@ -504,6 +553,7 @@ void bridge_release(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
 
+    list_unlink(&b->up_node);
     list_unlink(&b->starved_node);
     for (struct buf *chunk = b->chunk_first; chunk;) {
         struct buf *next = chunk->next;

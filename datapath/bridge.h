@@ -21,6 +21,12 @@ void bridge_start_down(struct flow *flow);
 /** The guest's held bytes may leave (state OPEN). */
 void bridge_push_up(struct flow *flow);
 
+/** More of the guest's bytes are held (state OPEN): they leave now, or with others soon. */
+void bridge_data(struct flow *flow);
+
+/** End of a turn: write what was gathered. */
+void bridge_write_due(struct instance *in);
+
 /** The guest acknowledged @n bytes. */
 void bridge_acked(struct flow *flow, size_t n);
 

@@ -81,6 +81,8 @@ struct bridge {
     struct buf *chunk_send;       /* where the next byte for TCP lies; NULL: no chunk */
     uint32_t send_at;             /* offset in it */
     uint32_t unsent, queued;      /* bytes read and not given to TCP; given and not acknowledged */
+    struct list up_node;          /* on instance.up_due: bytes of the guest's wait for more of them */
+    uint8_t up_turns;             /* for so many turns */
     struct list starved_node;     /* on instance.starved: the pool was full */
     bool reading;                 /* libuv tells when the host has bytes */
     bool more;                    /* it has had more than we took: look by ourselves when there is room */

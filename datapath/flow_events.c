@@ -48,7 +48,7 @@ static void on_data(struct tcp_conn *conn)
         peek_bytes(flow);
         break;
     case FLOW_OPEN:
-        bridge_push_up(flow);
+        bridge_data(flow);
         break;
     case FLOW_DIALING: /* judged, and held until the host is connected */
         break;

@@ -233,6 +233,7 @@ static void arm_tick(struct instance *in)
 static void instance_drain(struct instance *in)
 {
     stack_set_time(in->stack, instance_now(in));
+    bridge_write_due(in);
     in->again = bridge_resume_starved(in);
     relay_udp_flush(in);
     stack_flush(in->stack);
@@ -281,6 +282,7 @@ static void on_prepare(uv_prepare_t *prepare)
 
     in->turn_bytes = 0;
     instance_drain(in);
+    in->more_frames = false; /* its links say again what is so */
 }
 
 static void on_check(uv_check_t *check)
@@ -375,6 +377,7 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
     in->host.fd = in->host.spare_fd = -1;
     in->log.fd = -1;
     list_init(&in->links);
+    list_init(&in->up_due);
     list_init(&in->starved);
     err = make_policy(in);
     if (err == 0)

@@ -112,6 +112,8 @@ struct instance {
     unsigned link_count;
     uint32_t next_link_id;
     uint64_t down_queued;         /* bytes handed to TCP and not acknowledged, of all bridges */
+    bool more_frames;             /* a link's batch ended before its frames did */
+    struct list up_due;           /* bridges that gather bytes of their guests' before they write */
     uint32_t turn_bytes;          /* read by bridges in this turn */
     struct list starved;          /* bridges that stopped reading: the pool was full, or the turn's share was used up */
     uv_prepare_t prepare;

@@ -13,7 +13,7 @@
 #include "datapath/link.h"
 
 /* Read from a link in one turn of the loop, whichever is met first: the others want theirs, too. */
-enum { LINK_BATCH = 64, LINK_BATCH_BYTES = 1024 * 1024 };
+enum { LINK_BATCH = 64, LINK_BATCH_BYTES = 2 * 1024 * 1024 };
 
 struct link_kind {
     const char *word;    /* what specs begin with */

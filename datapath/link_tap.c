@@ -159,6 +159,8 @@ static void read_batch(struct tap_link *t)
         bytes += n;
         more++;
     }
+    if (n > 0)
+        t->link.instance->more_frames = true;
     if (more > 0)
         t->probe_every = 0;
     else if (t->probe_every < PROBE_EVERY_MAX)

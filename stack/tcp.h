@@ -29,7 +29,7 @@ enum {
     TCP_TINY_BYTES = 256,               /* ... this; with more queued, the sender waits for an ACK */
     TCP_HOLD_COPY_BYTES = 34 * 1024,    /* smaller payloads are copied out of a big buffer when held */
     TCP_HOLD_SHORT = 3 * 1024,          /* what a connection may hold while the pool is short: one small buffer */
-    TCP_GRANTS_MAX = 8 * 1024 * 1024,   /* window bytes beyond TCP_WINDOW_FIRST, of all connections: what is under way
+    TCP_GRANTS_MAX = 16 * 1024 * 1024,   /* window bytes beyond TCP_WINDOW_FIRST, of all connections: what is under way
                                            to us waits in line, and others' round trips with it */
     TCP_SEND_AHEAD = 128 * 1024,        /* queued beyond the guest's window, so that it never waits for us */
 };
