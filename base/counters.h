@@ -40,6 +40,7 @@
     X(UDP_TOO_BIG, "udp.too_big")                                                                  \
     X(UDP_NOT_CONTACTED, "udp.not_contacted") /* reply from a peer the guest never wrote to */     \
     X(UDP_HOST_DROP, "udp.host_drop")   /* the host socket would not take it */                    \
+    X(QUIC_DROPPED, "quic.dropped")     /* datagrams that are no part of a judged connection */    \
     X(RELAY_ERROR, "relay.error")       /* ICMP errors and the like, of datagrams sent */          \
     X(PING_FORBIDDEN, "ping.forbidden") /* the host lets this user send no pings */                \
     X(LIMIT_PING, "limit.ping")         /* echoes too large, or above a guest's budget */          \
@@ -60,6 +61,7 @@
     X(DNS_QUERIES, "dns.queries")                                                                  \
     X(DNS_CACHED, "dns.cached")         /* answered without an upstream */                         \
     X(DNS_DENIED, "dns.denied")                                                                    \
+    X(DNS_BUDGET, "dns.budget")         /* too many new names under one wildcard */                \
     X(DNS_TYPE, "dns.type")                                                                        \
     X(DNS_MALFORMED, "dns.malformed")                                                              \
     X(DNS_REBIND, "dns.rebind")                                                                    \

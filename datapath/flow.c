@@ -160,7 +160,7 @@ void flow_move(struct flow *flow, enum flow_state state)
         [FLOW_FREE] = 1 << FLOW_CLAIMED,
         [FLOW_CLAIMED] = 1 << FLOW_DIALING | 1 << FLOW_PEEKING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
         [FLOW_DIALING] = 1 << FLOW_JUDGING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
-        [FLOW_PEEKING] = 1 << FLOW_DIALING | 1 << FLOW_CLOSING,
+        [FLOW_PEEKING] = 1 << FLOW_DIALING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
         [FLOW_JUDGING] = 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
         [FLOW_OPEN] = 1 << FLOW_CLOSING,
         [FLOW_CLOSING] = 1 << FLOW_FREE,

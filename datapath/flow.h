@@ -4,6 +4,7 @@
  *   FREE → CLAIMED → DIALING → JUDGING → OPEN → CLOSING → FREE    (JUDGING: host connected, down flows, up held)
  *                    DIALING → OPEN                               (nothing the guest could say changes the verdict)
  *          CLAIMED → PEEKING → DIALING → OPEN                     (name ambiguous: the guest is accepted first)
+ *          CLAIMED → PEEKING → OPEN                               (QUIC that is read: its datagrams are held)
  *          CLAIMED → OPEN                                         (UDP, ping, and DNS over TCP: nothing is dialled)
  *   any but FREE → CLOSING
  *
@@ -36,6 +37,7 @@
 struct instance;
 struct link;
 struct endpoint;
+struct relay_quic;
 
 enum flow_state { FLOW_FREE, FLOW_CLAIMED, FLOW_DIALING, FLOW_PEEKING, FLOW_JUDGING, FLOW_OPEN, FLOW_CLOSING };
 enum flow_kind { FLOW_TCP, FLOW_DNS_TCP, FLOW_UDP, FLOW_PING };
@@ -92,6 +94,7 @@ struct bridge {
 /* FLOW_UDP, FLOW_PING (relay.c). */
 struct relay_flow {
     struct endpoint *endpoint; /* borrowed; counted there */
+    struct relay_quic *quic;   /* owned: its Initials are read; NULL: they are not */
     struct list endpoint_node;
 };
 

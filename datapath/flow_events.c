@@ -9,6 +9,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 #include "datapath/relay.h"
+#include "datapath/relay_quic.h"
 #include "datapath/resolver.h"
 
 /* ---- what the guest's connection says ---- */
@@ -221,6 +222,10 @@ static void closing_is_due(struct flow *flow)
 
 void flow_deadline(struct flow *flow)
 {
+    if (relay_quic_waits(flow)) {
+        relay_quic_silence(flow);
+        return;
+    }
     switch (flow->state) {
     case FLOW_DIALING:
         flow_dial_failed(flow, -ETIMEDOUT);

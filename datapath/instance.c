@@ -16,6 +16,7 @@
 #include "datapath/relay_udp.h"
 #include "datapath/resolver.h"
 #include "datapath/verdicts.h"
+#include "policy/dns_budget.h"
 #include "stack/ip6.h"
 
 static const struct stack_events stack_events = {
@@ -490,6 +491,7 @@ void link_closed(struct link *link)
     flow_reap(&in->flows);
     guest_free(link->guest);
     pins_free(link->pins);
+    dns_budget_free(link->dns_budget);
     free(link);
     maybe_gone(in);
 }

@@ -8,6 +8,7 @@
 #include "datapath/instance.h"
 #include "datapath/link_backend.h"
 #include "datapath/relay_ping.h"
+#include "policy/dns_budget.h"
 
 /* Whether a frame of some link is on its way through the stack: lwIP is one a process, and so is this. */
 static bool frame_under_way;
@@ -169,7 +170,8 @@ static int make_guest(struct link *link, char error[static LINK_ERROR_MAX])
     if (err < 0)
         return err;
     link->pins = pins_new();
-    if (!link->pins) {
+    link->dns_budget = dns_budget_new();
+    if (!link->pins || !link->dns_budget) {
         (void)snprintf(error, LINK_ERROR_MAX, "out of memory");
         return -ENOMEM;
     }

@@ -20,6 +20,7 @@ enum {
     LINK_ERROR_MAX = TAP_ERROR_MAX,
 };
 
+struct dns_budget;
 struct instance;
 struct link_kind;
 struct link_ops;
@@ -66,6 +67,7 @@ struct link {
     uint32_t ping_tokens;
     uint64_t dns_refill_ms;     /* of its budget of questions (resolver.c) */
     uint32_t dns_tokens;
+    struct dns_budget *dns_budget; /* owned: of new names under wildcards */
     bool up;                    /* a monitor is there */
     bool closing;
 };

@@ -12,6 +12,7 @@
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/relay_ping.h"
+#include "datapath/relay_quic.h"
 #include "datapath/relay_udp.h"
 #include "datapath/verdicts.h"
 
@@ -288,6 +289,7 @@ void relay_detach(struct flow *flow)
         return;
     if (flow->kind == FLOW_UDP)
         relay_udp_forget(flow);
+    relay_quic_free(flow);
     flow->as.relay.endpoint = NULL;
     flow->link->relayed--;
     list_unlink(&flow->as.relay.endpoint_node);
@@ -394,10 +396,13 @@ static void no_socket(struct flow *flow, const struct frame *f, int err)
 static bool judge(struct link *link, const struct flow_key *key, const struct frame *f, struct verdict *out_verdict,
                   enum group *out_group)
 {
+    bool passes;
+
     verdict_open(link, key, out_verdict, out_group);
-    if (out_verdict->action == VERDICT_ALLOW && *out_group != GROUP_GUEST)
+    passes = out_verdict->action == VERDICT_ALLOW || out_verdict->action == VERDICT_PEEK;
+    if (passes && *out_group != GROUP_GUEST)
         return true;
-    if (out_verdict->action == VERDICT_ALLOW) /* no guest is reached through the host */
+    if (passes) /* no guest is reached through the host */
         *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
     refuse(link, key, f, out_verdict);
     return false;
@@ -431,6 +436,7 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     flow_belongs(flow, link);
     flow->kind = kind;
     flow->group = group;
+    flow->as.relay = (struct relay_flow){.endpoint = NULL};
     list_init(&flow->as.relay.endpoint_node);
     err = attach(flow);
     if (err < 0) {
@@ -439,6 +445,12 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     }
     instance_count(in, COUNTER_FLOWS_OPENED);
     verdict_keep(flow, &v, "dns");
+    if (v.action == VERDICT_PEEK) {
+        if (relay_quic_start(flow) == 0)
+            return flow;
+        relay_refuse(link, key, f, REASON_LIMIT_PEEK);
+        return NULL;
+    }
     flow_move(flow, FLOW_OPEN);
     flow_arm_idle(flow);
     return flow;

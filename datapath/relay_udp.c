@@ -6,6 +6,7 @@
 
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
+#include "datapath/relay_quic.h"
 #include "datapath/resolver.h"
 
 enum { ROW_BYTES_MAX = 65507 }; /* RFC 768 over RFC 791: more fits no datagram, and no row of them */
@@ -138,6 +139,27 @@ static void send_super(struct flow *flow, const struct frame *f)
                  f->segment);
 }
 
+static void send_judged(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+{
+    if (len <= ROW_BYTES_MAX)
+        row_add(&flow->instance->udp->up, flow, bytes, len, df);
+    else
+        send_one(flow, df, bytes, len);
+}
+
+/* Each datagram of a row is read by itself. */
+static void read_quic(struct flow *flow, const struct frame *f)
+{
+    size_t step = f->segment > 0 ? f->segment : f->payload_bytes, at = 0;
+
+    do {
+        size_t left = f->payload_bytes - at;
+
+        relay_quic_datagram(flow, f, f->payload + at, left < step ? left : step, send_judged);
+        at += step;
+    } while (at < f->payload_bytes && !flow->killed);
+}
+
 void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
 {
     struct instance *in = ctx;
@@ -155,7 +177,9 @@ void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
     if (!flow)
         return;
     flow->active_ms = instance_now(in);
-    if (f->segment > 0)
+    if (flow->as.relay.quic)
+        read_quic(flow, f);
+    else if (f->segment > 0)
         send_super(flow, f);
     else if (f->payload_bytes <= ROW_BYTES_MAX)
         row_add(&in->udp->up, flow, f->payload, f->payload_bytes, f->dont_fragment);

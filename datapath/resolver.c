@@ -10,6 +10,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/verdicts.h"
 #include "policy/dns.h"
+#include "policy/dns_budget.h"
 #include "policy/dns_cache.h"
 #include "proxy/host_dgram.h"
 
@@ -431,6 +432,14 @@ static bool goes_upstream(const struct guest *guest, uint16_t type)
            (type == DNS_TYPE_AAAA && guest_gateway(guest, ADDR_V6).family != ADDR_NONE);
 }
 
+static bool within_budget(const struct question *q, const struct verdict *v)
+{
+    struct instance *in = q->link->instance;
+    const char *scope = policy_name_scope(in->policy, v, q->query.name);
+
+    return !scope || dns_budget_take(q->link->dns_budget, scope, q->query.name, instance_now(in));
+}
+
 /* Return: whether an answer will come or has come. */
 static bool judge(struct resolver *r, const struct question *q)
 {
@@ -458,6 +467,12 @@ static bool judge(struct resolver *r, const struct question *q)
     if (!goes_upstream(q->link->guest, q->query.type)) {
         instance_count(r->instance, COUNTER_DNS_TYPE);
         answer_rcode(r, q, is_transfer(q->query.type) ? DNS_REFUSED : DNS_NOERROR, DNS_EDE_NONE);
+        return true;
+    }
+    if (!within_budget(q, &v)) {
+        instance_count(r->instance, COUNTER_DNS_BUDGET);
+        record(q, REASON_DNS_BUDGET);
+        answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
         return true;
     }
     if (!answer_from_cache(r, q) && !ask_upstream(r, q))

@@ -94,27 +94,56 @@ static bool names_allowed(const struct worlds *worlds)
     return worlds->views[POLICY_LAYER_FLOOR].name_allows || worlds->views[POLICY_LAYER_POLICY].name_allows;
 }
 
-/* UDP and ICMP: nothing is read, so the pins decide, and QUIC, whose name is not read, is refused. */
+/* UDP and ICMP: nothing is read, so the pins decide. */
 static struct verdict judge_unread(const struct worlds *worlds)
 {
     struct world w = {.kind = WORLD_OPAQUE};
     struct outcome plain = worlds_walk(worlds, &w);
-    bool quic = worlds->facts->proto == RULE_UDP && worlds->facts->port == 443;
     struct survey s;
 
-    if (quic && (plain.allow ? names_denied(worlds)
-                             : plain.why == OUTCOME_DEFAULT && worlds->views[plain.layer].name_allows))
-        return verdict_of(&plain, VERDICT_DENY, REASON_QUIC_DENIED, NULL);
     if (plain.allow)
         return allowed(&plain, VERDICT_ALLOW, NULL);
-    if (quic)
-        return denied_at_open(worlds, &plain);
     s = worlds_survey(worlds, w, false);
     if (worlds_agree(worlds, &s))
         return allowed(&s.first, VERDICT_ALLOW, s.name);
     if (s.allowed > 0 || (worlds->names_more && names_allowed(worlds)))
         return verdict_of(&plain, VERDICT_DENY, REASON_NAME_AMBIGUOUS, NULL);
     return denied_at_open(worlds, &plain);
+}
+
+/* Whether a layer that denies a name and lets others pass has QUIC refused, whatever the other layer would have read. */
+static bool refuses_quic(const struct worlds *worlds, enum policy_layer layer)
+{
+    const struct view *view = &worlds->views[layer];
+
+    return worlds->facts->port == MATCH_PORT_QUIC && view->decider_allows && view->name_denies && !view->inspects;
+}
+
+/* QUIC before its hello: read where a rule says so and it could be allowed; else refused under name rules. */
+static struct verdict judge_quic(const struct worlds *worlds)
+{
+    struct world w = {.kind = WORLD_IDEAL};
+    struct outcome plain = worlds_walk(worlds, &w);
+    bool by_name = plain.why == OUTCOME_DEFAULT && worlds->views[plain.layer].name_allows;
+    bool inspects = worlds->views[POLICY_LAYER_FLOOR].inspects || worlds->views[POLICY_LAYER_POLICY].inspects;
+    bool refused = refuses_quic(worlds, POLICY_LAYER_FLOOR) || refuses_quic(worlds, POLICY_LAYER_POLICY);
+    struct survey s;
+    struct verdict v;
+
+    if (plain.allow && !names_denied(worlds) && !(inspects && names_audited(worlds)))
+        return allowed(&plain, VERDICT_ALLOW, NULL);
+    if ((plain.allow || by_name) && (refused || !inspects))
+        return verdict_of(&plain, VERDICT_DENY, REASON_QUIC_DENIED, NULL);
+    if (plain.allow)
+        return allowed(&plain, VERDICT_PEEK, NULL);
+    s = worlds_survey(worlds, w, true);
+    if (refused || (s.allowed == 0 && !(worlds->names_more && names_allowed(worlds) && inspects)))
+        return by_name && s.unmet ? verdict_of(&plain, VERDICT_DENY, REASON_QUIC_DENIED, NULL)
+                                  : denied_at_open(worlds, &plain);
+    v = s.allowed > 0 ? allowed(&s.first, VERDICT_PEEK, s.name)
+                      : verdict_of(&plain, VERDICT_PEEK, REASON_NAME_AMBIGUOUS, NULL);
+    v.strict = true;
+    return v;
 }
 
 /* TCP before the first byte. */
@@ -193,7 +222,7 @@ static struct verdict judge_said(const struct worlds *worlds, struct world w)
     else if (o.why == OUTCOME_ECH)
         reason = REASON_ECH_DENIED;
     else if (o.unmet)
-        reason = REASON_PROTO_UNKNOWN;
+        reason = worlds->quic ? REASON_QUIC_DENIED : REASON_PROTO_UNKNOWN;
     return verdict_of(&o, VERDICT_DENY, reason, w.said);
 }
 
@@ -230,7 +259,7 @@ void policy_judge(const struct policy *policy, const struct facts *facts,
     struct verdict v;
 
     worlds_init(&worlds, policy, facts);
-    v = facts->proto == RULE_TCP ? judge_open(&worlds) : judge_unread(&worlds);
+    v = facts->proto == RULE_TCP ? judge_open(&worlds) : worlds.quic ? judge_quic(&worlds) : judge_unread(&worlds);
     if ((v.action == VERDICT_JUDGE || v.action == VERDICT_PEEK) && facts->evidence &&
         facts->evidence->kind != EVIDENCE_UNKNOWN)
         v = judge_evidence(&worlds);

@@ -11,7 +11,7 @@
 
 #include "policy/policy.h"
 
-enum { MATCH_PORT_DNS = 53, MATCH_PORT_DOT = 853 };
+enum { MATCH_PORT_DNS = 53, MATCH_PORT_QUIC = 443, MATCH_PORT_DOT = 853 };
 
 struct layer {
     bool present; /* an absent layer allows */

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "policy/match.h"
+#include "policy/name.h"
 
 /*
  * Resolvers over HTTPS that programs carry built in. A name below one of these counts as it: a
@@ -233,6 +234,19 @@ void policy_judge_name(const struct policy *policy, const char *name, int64_t wa
         }
     }
     *out_verdict = v;
+}
+
+const char *policy_name_scope(const struct policy *policy, const struct verdict *verdict, const char *name)
+{
+    const struct rule *rule = verdict->rule >= 0 ? policy_rule(policy, verdict->layer, (unsigned)verdict->rule) : NULL;
+    const char *domain;
+
+    if (rule && rule->target == RULE_NAME)
+        return NULL;
+    if (rule && rule_is_by_name(rule))
+        return rule->name;
+    domain = name_registrable(name);
+    return domain ? domain : name;
 }
 
 static bool layer_may_answer(const struct policy *policy, const struct layer *layer,

@@ -91,8 +91,8 @@ struct verdict {
 /**
  * Judge a flow with the facts known so far.
  *
- * With final evidence (a kind other than EVIDENCE_UNKNOWN), or for protocols without a peek (UDP, ICMP), the answer is
- * VERDICT_ALLOW or VERDICT_DENY.
+ * With final evidence (a kind other than EVIDENCE_UNKNOWN), or for protocols without a peek (ICMP, and UDP but for QUIC
+ * under rules with quic=inspect), the answer is VERDICT_ALLOW or VERDICT_DENY.
  */
 void policy_judge(const struct policy *policy, const struct facts *facts, struct verdict *out_verdict);
 
@@ -104,6 +104,14 @@ void policy_judge_silent(const struct policy *policy, const struct facts *facts,
 /** Whether a query for canonical @name may go upstream: some rule could allow a flow to it, on any port. */
 void policy_judge_name(const struct policy *policy, const char *name, int64_t wall_s,
                        struct verdict *out_verdict);
+
+/**
+ * What new names are counted under (policy/dns_budget.h) once policy_judge_name() allowed one: the target of a suffix
+ * rule, or the registrable domain where the deciding rule or default opens all names.
+ *
+ * Return: borrowed from @policy or @name; NULL for a name that a rule names in full: there is but one.
+ */
+const char *policy_name_scope(const struct policy *policy, const struct verdict *verdict, const char *name);
 
 /** Whether an answer may tell the guest that @name has address @a (rebinding: docs/policy.md, "DNS"). */
 bool policy_may_answer(const struct policy *policy, const char *name, const struct addr *a,

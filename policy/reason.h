@@ -40,6 +40,7 @@
     X(QUIC_INCOMPLETE, "quic.incomplete")                                                          \
     X(DNS_DENIED, "dns.denied")                                                                    \
     X(DNS_MALFORMED, "dns.malformed")                                                              \
+    X(DNS_BUDGET, "dns.budget")                                                                    \
     X(DNS_BYPASS, "dns.bypass")                                                                    \
     X(DNS_REBIND, "dns.rebind")                                                                    \
     X(DNS_UPSTREAM, "dns.upstream")                                                                \

@@ -51,6 +51,7 @@ struct rule {
     bool private_any;                  /* private=yes */
     struct addr_prefix private_nets[RULE_PRIVATE_MAX];
     unsigned private_count;
+    bool quic_inspect;                 /* quic=inspect: QUIC is read for its name; else refused */
     bool ech_deny;                     /* ech=deny: a ClientHello with an ECH extension is refused */
     int64_t expires_s;                 /* expires=RFC3339 as seconds since the epoch; 0: never */
     char tag[RULE_TAG_MAX + 1];

@@ -100,6 +100,8 @@ static void put_options(struct text *t, const struct rule *rule)
         put(t, "%s", i == 0 ? " private=" : ",");
         put_prefix(t, &rule->private_nets[i]);
     }
+    if (rule->quic_inspect)
+        put(t, " quic=inspect");
     if (rule->ech_deny)
         put(t, " ech=deny");
     if ((rule->target == RULE_BELOW || rule->target == RULE_SUFFIX) &&

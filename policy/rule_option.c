@@ -66,12 +66,11 @@ static int option_ech(struct rule_parser *p, struct rule_word word, struct rule_
 
 static int option_quic(struct rule_parser *p, struct rule_word word, struct rule_word value)
 {
-    if (rule_word_is(value, "inspect"))
-        return rule_fail(p, word, "write quic=refuse, or leave it out",
-                         "reading QUIC is not in this version");
-    if (!rule_word_is(value, "refuse"))
-        return rule_fail(p, value, "", "quic= is refuse");
-    return 0; /* what every name rule does in this version: nothing to keep */
+    (void)word;
+    if (!rule_word_is(value, "inspect") && !rule_word_is(value, "refuse"))
+        return rule_fail(p, value, "", "quic= is refuse or inspect");
+    p->rule.quic_inspect = rule_word_is(value, "inspect");
+    return 0;
 }
 
 static int option_force(struct rule_parser *p, struct rule_word word, struct rule_word value)

@@ -20,7 +20,7 @@ static void view_fill(struct view *view, const struct worlds *worlds, const stru
     view->layer = layer;
     view->by_name_count = 0;
     view->decider = -1;
-    view->name_allows = view->name_denies = view->name_audits = view->decider_audits = false;
+    view->name_allows = view->name_denies = view->name_audits = view->inspects = view->decider_audits = false;
     view->decider_allows = !layer->present || (layer->allow_default && !bypass &&
                                                worlds->dst.group == GROUP_PUBLIC && !worlds->dst.unrouted);
     for (size_t i = 0; i < layer->rule_count; i++) {
@@ -37,6 +37,7 @@ static void view_fill(struct view *view, const struct worlds *worlds, const stru
             view->name_allows = view->name_allows || !deny;
             view->name_denies = view->name_denies || deny || rule->ech_deny;
             view->name_audits = view->name_audits || rule->action == RULE_AUDIT;
+            view->inspects = view->inspects || (f->proto == RULE_UDP && rule->quic_inspect);
         } else if (match_target(worlds->policy, rule, &worlds->dst)) {
             view->decider = (int)i;
             view->decider_allows = !deny;
@@ -80,6 +81,13 @@ static bool need_fits(enum rule_need need, const struct world *w)
     return false;
 }
 
+/* The pin stands for no QUIC connection: its name is there to be read. */
+static bool quic_said(const struct rule *rule, const struct world *w)
+{
+    return rule->quic_inspect && (w->kind == WORLD_IDEAL || w->kind == WORLD_TLS) && w->said &&
+           strcmp(w->said, w->pin) == 0;
+}
+
 static bool need_met(enum rule_need need, const struct world *w)
 {
     if (!need_fits(need, w))
@@ -109,7 +117,7 @@ static void view_walk(const struct view *view, const struct worlds *worlds, cons
             o->watched = true;
             continue;
         }
-        if (!covers_pin || !need_met(need, w)) {
+        if (!covers_pin || (worlds->quic ? !quic_said(rule, w) : !need_met(need, w))) {
             o->unmet = o->unmet || covers_pin;
             o->unmet_nameless = o->unmet_nameless || (covers_pin && need_fits(need, w));
             o->watched = o->watched || rule->ech_deny || rule->action == RULE_AUDIT;
@@ -183,6 +191,9 @@ void worlds_init(struct worlds *worlds, const struct policy *policy, const struc
     worlds->names_more = facts->names_more || facts->name_count > POLICY_WORLDS_MAX;
     worlds->name_count =
         facts->name_count > POLICY_WORLDS_MAX ? POLICY_WORLDS_MAX : facts->name_count;
-    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+    worlds->quic = facts->proto == RULE_UDP && facts->port == MATCH_PORT_QUIC;
+    for (unsigned i = 0; i < POLICY_LAYERS; i++) {
         view_fill(&worlds->views[i], worlds, &policy->layers[i]);
+        worlds->quic = worlds->quic || worlds->views[i].inspects;
+    }
 }

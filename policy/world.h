@@ -28,6 +28,7 @@ struct view {
     bool name_allows;                   /* by_name has an allow or audit */
     bool name_denies;                   /* ... a deny, or an allow with ech=deny */
     bool name_audits;                   /* ... an audit */
+    bool inspects;                      /* ... a rule with quic=inspect, for a UDP flow */
 };
 
 enum world_kind {
@@ -66,6 +67,7 @@ struct worlds {
     struct destination dst;
     size_t name_count; /* of facts->names: at most POLICY_WORLDS_MAX */
     bool names_more;   /* there are pinned names beyond these */
+    bool quic;         /* UDP to QUIC's port, or where a rule has it read: only what it says opens it by name */
     struct view views[POLICY_LAYERS];
 };
 

@@ -1,0 +1,190 @@
+#include "datapath/relay_quic.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/flow_end.h"
+#include "datapath/flow_events.h"
+#include "datapath/instance_private.h"
+#include "datapath/verdicts.h"
+#include "policy/quic.h"
+
+/* A datagram that waits for the verdict. */
+struct held {
+    uint16_t len;
+    bool df;
+};
+
+struct relay_quic {
+    struct quic_reader reader;
+    bool waits;
+    bool opaque; /* it cannot be read, and what cannot be read is allowed: nothing is read any more */
+    unsigned count;
+    size_t len;
+    struct held held[QUIC_DATAGRAMS_MAX];
+    uint8_t bytes[RELAY_QUIC_HELD_BYTES]; /* one behind the other */
+};
+
+static void wait_for_hello(struct flow *flow, struct relay_quic *q)
+{
+    struct instance *in = flow->instance;
+
+    if (q->waits)
+        return; /* one deadline, however the datagrams come */
+    q->waits = true;
+    flow->peek_from_ms = instance_now(in);
+    flow_set_deadline(&in->flows, flow, flow->peek_from_ms + INSTANCE_PEEK_MS);
+}
+
+int relay_quic_start(struct flow *flow)
+{
+    struct relay_quic *q = flow->link->peeks < INSTANCE_PEEKS_MAX ? calloc(1, sizeof(*q)) : NULL;
+
+    if (!q) {
+        bool full = flow->link->peeks >= INSTANCE_PEEKS_MAX;
+
+        instance_count(flow->instance, COUNTER_LIMIT_PEEK);
+        flow->recorded = true; /* as a denial */
+        flow_kill(flow, FLOW_CLOSE_LIMIT, REASON_LIMIT_PEEK);
+        return full ? -EBUSY : -ENOMEM;
+    }
+    flow->link->peeks++;
+    flow->counts_peek = true;
+    quic_reader_init(&q->reader);
+    flow->as.relay.quic = q;
+    flow_move(flow, FLOW_PEEKING);
+    wait_for_hello(flow, q);
+    return 0;
+}
+
+void relay_quic_free(struct flow *flow)
+{
+    free(flow->as.relay.quic);
+    flow->as.relay.quic = NULL;
+}
+
+bool relay_quic_waits(const struct flow *flow)
+{
+    return flow->kind == FLOW_UDP && flow->as.relay.quic && flow->as.relay.quic->waits;
+}
+
+/* ---- the verdict ---- */
+
+static void keep_evidence(struct flow *flow, const struct evidence *e)
+{
+    flow->evidence_kind = (uint8_t)e->kind;
+    flow->ech = e->ech;
+    flow_set_text(&flow->said, e->name);
+    flow_set_text(&flow->alpn, e->alpn);
+    flow->peek_ms = (uint32_t)(instance_now(flow->instance) - flow->peek_from_ms);
+}
+
+/* Return: whether the flow goes on. */
+static bool decide(struct flow *flow, const struct evidence *e)
+{
+    struct verdict_facts known;
+    struct verdict v;
+
+    verdict_gather(flow->link, &flow->key, &known);
+    known.facts.evidence = e;
+    policy_judge(flow->instance->policy, &known.facts, &v);
+    keep_evidence(flow, e);
+    flow->name_src = e->name[0] != '\0' ? "quic" : "dns";
+    if (v.action != VERDICT_ALLOW) {
+        flow_refuse_accepted(flow, &v, e);
+        return false;
+    }
+    verdict_keep(flow, &v, flow->name_src);
+    flow->as.relay.quic->waits = false;
+    flow->as.relay.quic->opaque = e->kind == EVIDENCE_BAD;
+    if (flow->state == FLOW_PEEKING) {
+        if (flow->counts_peek)
+            flow->link->peeks--;
+        flow->counts_peek = false;
+        flow_move(flow, FLOW_OPEN);
+    }
+    flow_arm_idle(flow);
+    return true;
+}
+
+static bool refuse(struct flow *flow, enum reason reason)
+{
+    struct evidence bad = {.kind = EVIDENCE_BAD, .bad = reason};
+
+    return decide(flow, &bad);
+}
+
+void relay_quic_silence(struct flow *flow)
+{
+    struct relay_quic *q = flow->as.relay.quic;
+
+    q->count = 0; /* half a hello leaves in no case */
+    q->len = 0;
+    (void)refuse(flow, REASON_QUIC_INCOMPLETE);
+}
+
+/* ---- datagrams ---- */
+
+/* Return: false when there is no room, and the flow was refused. */
+static bool hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+{
+    struct relay_quic *q = flow->as.relay.quic;
+
+    if (q->count == QUIC_DATAGRAMS_MAX || len > sizeof(q->bytes) - q->len)
+        return refuse(flow, REASON_QUIC_INCOMPLETE);
+    memcpy(q->bytes + q->len, bytes, len);
+    q->held[q->count++] = (struct held){.len = (uint16_t)len, .df = df};
+    q->len += len;
+    wait_for_hello(flow, q);
+    return true;
+}
+
+static void send_held(struct flow *flow, void (*send)(struct flow *flow, const uint8_t *bytes, size_t len, bool df))
+{
+    struct relay_quic *q = flow->as.relay.quic;
+    const uint8_t *at = q->bytes;
+
+    for (unsigned i = 0; i < q->count && !flow->killed; i++) {
+        send(flow, at, q->held[i].len, q->held[i].df);
+        at += q->held[i].len;
+    }
+    if (flow->killed)
+        return; /* and what is held with it */
+    q->count = 0;
+    q->len = 0;
+}
+
+void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len,
+                         void (*send)(struct flow *flow, const uint8_t *bytes, size_t len, bool df))
+{
+    struct guest *guest = flow->link->guest;
+    struct evidence e;
+    bool goes_on = true;
+
+    if (flow->as.relay.quic->opaque) {
+        send(flow, bytes, len, f->dont_fragment);
+        return;
+    }
+    switch (quic_read(&flow->as.relay.quic->reader, bytes, len, &e)) {
+    case QUIC_MORE:
+        goes_on = hold(flow, bytes, len, f->dont_fragment);
+        break;
+    case QUIC_HELLO:
+    case QUIC_BAD:
+        goes_on = decide(flow, &e);
+        if (goes_on)
+            send_held(flow, send);
+        if (goes_on && !flow->killed)
+            send(flow, bytes, len, f->dont_fragment);
+        break;
+    case QUIC_PASS:
+        send(flow, bytes, len, f->dont_fragment);
+        break;
+    case QUIC_DROP:
+        instance_count(flow->instance, COUNTER_QUIC_DROPPED);
+        break;
+    }
+    if (!goes_on)
+        guest_send_unreachable(guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
+}

@@ -1,0 +1,36 @@
+/*
+ * QUIC flows whose name is read (rules with quic=inspect): the guest's datagrams are held until its ClientHello is
+ * complete and judged, and every later Initial is opened, too (policy/quic.h). A stage of datapath/relay_udp.c.
+ */
+#ifndef WEIR_DATAPATH_RELAY_QUIC_H
+#define WEIR_DATAPATH_RELAY_QUIC_H
+
+#include "datapath/relay.h"
+
+enum { RELAY_QUIC_HELD_BYTES = 16 * 1024 }; /* of datagrams, while a hello is incomplete */
+
+struct relay_quic;
+
+/**
+ * Begin to read a flow that was just opened with VERDICT_PEEK: it is FLOW_PEEKING.
+ *
+ * Return: 0; -ENOMEM, or -EBUSY above INSTANCE_PEEKS_MAX: the flow is killed.
+ */
+int relay_quic_start(struct flow *flow);
+
+/**
+ * One datagram of the guest's. @send is called for what may leave, held ones first; the flow may be killed by then.
+ */
+void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len,
+                         void (*send)(struct flow *flow, const uint8_t *bytes, size_t len, bool df));
+
+/** Whether the flow waits for more of a hello; its deadline is that wait's then. */
+bool relay_quic_waits(const struct flow *flow);
+
+/** The wait is over. */
+void relay_quic_silence(struct flow *flow);
+
+/** The flow ends. NULL is fine. */
+void relay_quic_free(struct flow *flow);
+
+#endif
