@@ -24,6 +24,7 @@
 enum { CONTROL_BYTES = 64, ERROR_CONTROL_BYTES = 512 };
 
 struct host_dgram_batch {
+    unsigned used; /* so many messages, from the first on, are to be set up anew */
     struct mmsghdr messages[HOST_DGRAM_BATCH];
     struct iovec iov[HOST_DGRAM_BATCH];
     struct sockaddr_storage from[HOST_DGRAM_BATCH];
@@ -35,8 +36,11 @@ struct host_dgram_batch *host_dgram_batch_new(void)
 {
     void *p = mmap(NULL, sizeof(struct host_dgram_batch), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    struct host_dgram_batch *batch = p == MAP_FAILED ? NULL : p;
 
-    return p == MAP_FAILED ? NULL : p;
+    if (batch)
+        batch->used = HOST_DGRAM_BATCH;
+    return batch;
 }
 
 void host_dgram_batch_free(struct host_dgram_batch *batch)
@@ -95,10 +99,10 @@ static uint16_t segment_of(struct msghdr *message)
     return 0;
 }
 
-/* A full slot is set up anew each time: the kernel writes lengths into what it is given. */
+/* Those that were used are set up anew: the kernel writes lengths into what it is given. */
 static void prepare(struct host_dgram_batch *b)
 {
-    for (unsigned i = 0; i < HOST_DGRAM_BATCH; i++) {
+    for (unsigned i = 0; i < b->used; i++) {
         b->iov[i] = (struct iovec){.iov_base = b->bytes[i], .iov_len = sizeof(b->bytes[i])};
         b->messages[i].msg_hdr = (struct msghdr){
             .msg_name = &b->from[i],
@@ -109,6 +113,7 @@ static void prepare(struct host_dgram_batch *b)
             .msg_controllen = sizeof(b->control[i]),
         };
     }
+    b->used = 0;
 }
 
 int host_dgram_receive(int fd, struct host_dgram_batch *batch, struct host_dgram_in out_in[static HOST_DGRAM_BATCH])
@@ -117,6 +122,7 @@ int host_dgram_receive(int fd, struct host_dgram_batch *batch, struct host_dgram
 
     prepare(batch);
     n = recvmmsg(fd, batch->messages, HOST_DGRAM_BATCH, MSG_DONTWAIT, NULL);
+    batch->used = n < 0 ? 1 : (unsigned)n;
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? 0 : -errno;
     for (int i = 0; i < n; i++) {
