@@ -303,7 +303,7 @@ static void take(struct endpoint *ep, const struct host_dgram_in *dgram)
 {
     struct flow *flow = flow_to(ep, &dgram->from, dgram->port);
 
-    if (!flow)
+    if (!flow || flow->state == FLOW_PEEKING) /* nothing was sent there yet */
         instance_count(ep->relay->instance, COUNTER_UDP_NOT_CONTACTED);
     else if (flow->kind == FLOW_PING)
         relay_ping_reply(flow, dgram);

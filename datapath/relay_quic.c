@@ -7,6 +7,7 @@
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
+#include "datapath/relay_udp.h"
 #include "datapath/verdicts.h"
 #include "policy/quic.h"
 
@@ -19,7 +20,6 @@ struct held {
 struct relay_quic {
     struct quic_reader reader;
     bool waits;
-    bool opaque; /* it cannot be read, and what cannot be read is allowed: nothing is read any more */
     unsigned count;
     size_t len;
     struct held held[QUIC_DATAGRAMS_MAX];
@@ -97,7 +97,6 @@ static bool decide(struct flow *flow, const struct evidence *e)
     }
     verdict_keep(flow, &v, flow->name_src);
     flow->as.relay.quic->waits = false;
-    flow->as.relay.quic->opaque = e->kind == EVIDENCE_BAD;
     if (flow->state == FLOW_PEEKING) {
         if (flow->counts_peek)
             flow->link->peeks--;
@@ -119,9 +118,13 @@ void relay_quic_silence(struct flow *flow)
 {
     struct relay_quic *q = flow->as.relay.quic;
 
-    q->count = 0; /* half a hello leaves in no case */
-    q->len = 0;
-    (void)refuse(flow, REASON_QUIC_INCOMPLETE);
+    if (q->count > 0) /* the guest is told by what it said first */
+        relay_udp_error(flow, UNREACHABLE_ADMIN, 0, q->bytes,
+                        q->held[0].len < HOST_DGRAM_QUOTE_MAX ? q->held[0].len : HOST_DGRAM_QUOTE_MAX);
+    if (refuse(flow, REASON_QUIC_INCOMPLETE)) { /* it stands all the same; what was held comes again */
+        q->count = 0;
+        q->len = 0;
+    }
 }
 
 /* ---- datagrams ---- */
@@ -162,10 +165,6 @@ void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t
     struct evidence e;
     bool goes_on = true;
 
-    if (flow->as.relay.quic->opaque) {
-        send(flow, bytes, len, f->dont_fragment);
-        return;
-    }
     switch (quic_read(&flow->as.relay.quic->reader, bytes, len, &e)) {
     case QUIC_MORE:
         goes_on = hold(flow, bytes, len, f->dont_fragment);

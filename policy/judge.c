@@ -111,7 +111,7 @@ static struct verdict judge_unread(const struct worlds *worlds)
     return denied_at_open(worlds, &plain);
 }
 
-/* Whether a layer that denies a name and lets others pass has QUIC refused, whatever the other layer would have read. */
+/* Whether a layer that denies a name and lets others pass has QUIC refused, whatever the other layer has read. */
 static bool refuses_quic(const struct worlds *worlds, enum policy_layer layer)
 {
     const struct view *view = &worlds->views[layer];
@@ -125,7 +125,8 @@ static struct verdict judge_quic(const struct worlds *worlds)
     struct world w = {.kind = WORLD_IDEAL};
     struct outcome plain = worlds_walk(worlds, &w);
     bool by_name = plain.why == OUTCOME_DEFAULT && worlds->views[plain.layer].name_allows;
-    bool inspects = worlds->views[POLICY_LAYER_FLOOR].inspects || worlds->views[POLICY_LAYER_POLICY].inspects;
+    const struct view *views = worlds->views;
+    bool inspects = views[POLICY_LAYER_FLOOR].inspects || views[POLICY_LAYER_POLICY].inspects;
     bool refused = refuses_quic(worlds, POLICY_LAYER_FLOOR) || refuses_quic(worlds, POLICY_LAYER_POLICY);
     struct survey s;
     struct verdict v;
@@ -184,7 +185,8 @@ static struct verdict judge_nameless(const struct worlds *worlds, const struct w
     enum reason reason = REASON_PROTO_UNKNOWN;
     struct survey s;
 
-    if (plain.allow)
+    /* What a server of TLS stumbles over, one of QUIC drops, and takes the hello behind it: a denied name's, maybe. */
+    if (plain.allow && !(worlds->quic && w->kind == WORLD_BAD && names_denied(worlds)))
         return allowed(&plain, VERDICT_ALLOW, NULL);
     s = worlds_survey(worlds, *w, false);
     if (worlds_agree(worlds, &s))

@@ -66,7 +66,8 @@ static int option_ech(struct rule_parser *p, struct rule_word word, struct rule_
 
 static int option_quic(struct rule_parser *p, struct rule_word word, struct rule_word value)
 {
-    (void)word;
+    if (p->rule.proto == RULE_TCP || p->rule.proto == RULE_ICMP)
+        return rule_fail(p, word, "", "quic= is for rules of udp or any");
     if (!rule_word_is(value, "inspect") && !rule_word_is(value, "refuse"))
         return rule_fail(p, value, "", "quic= is refuse or inspect");
     p->rule.quic_inspect = rule_word_is(value, "inspect");

@@ -65,6 +65,10 @@ static void read_payload(const struct line *line, unsigned at, struct packet *p,
         p->payload_bytes = put_question(line, word, line_get(line, at, "type"), room);
         f->payload = f->len = true;
     }
+    if ((word = line_get(line, at, "quic"))) {
+        p->payload_bytes = vm_put_initial(line, at, word, room);
+        f->payload = f->len = true;
+    }
     if ((word = line_get(line, at, "len"))) {
         p->payload_bytes = word_number(line, word);
         f->len = true;

@@ -135,8 +135,7 @@ static void open_conns(struct vm *vm, const struct line *line)
     }
 }
 
-/* A ClientHello in one record (RFC 8446 section 4.1.2) that says a name, or none for "-". Return: its bytes. */
-static size_t put_hello(const char *name, uint8_t *out)
+size_t vm_put_hello(const char *name, uint8_t *out)
 {
     static const char random[] = "0123456789abcdef0123456789abcdef";
     size_t n = strcmp(name, "-") == 0 ? 0 : strlen(name), ext = n > 0 ? n + 9 : 0, body = 43 + ext, at = 0;
@@ -160,9 +159,9 @@ static size_t put_hello(const char *name, uint8_t *out)
 
 static void send_hello(struct conn *conn, const struct line *line)
 {
-    uint8_t hello[512];
+    uint8_t hello[VM_HELLO_MAX];
     const char *from = line_get(line, 4, "from"), *to = line_get(line, 4, "to");
-    size_t n = put_hello(line_word(line, 3), hello), first = from ? word_number(line, from) : 0;
+    size_t n = vm_put_hello(line_word(line, 3), hello), first = from ? word_number(line, from) : 0;
 
     if (to && word_number(line, to) < n)
         n = word_number(line, to);

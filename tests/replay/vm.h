@@ -14,7 +14,7 @@
 #include "wire.h"
 #include "words.h"
 
-enum { VM_PORTS = 65536, VM_HEAD_BYTES = 320, VM_FRAMES_MAX = 2000000, VM_RING_FRAMES = 1000 };
+enum { VM_PORTS = 65536, VM_HEAD_BYTES = 320, VM_FRAMES_MAX = 2000000, VM_RING_FRAMES = 1000, VM_HELLO_MAX = 512 };
 
 struct conn;
 
@@ -75,6 +75,22 @@ bool vm_on_frame(void *ctx, const uint8_t *bytes, size_t len, const struct frame
 
 /** Send @p from the guest: MAC addresses are filled in, loss applies. */
 void vm_send(struct vm *vm, struct packet *p);
+
+/** A ClientHello in one record (RFC 8446 section 4.1.2) that says a name, or none for "-". Return: its bytes, up to VM_HELLO_MAX. */
+size_t vm_put_hello(const char *name, uint8_t *out);
+
+/* ---- quic_words.c ---- */
+
+enum { VM_RECORD_HEADER = 5 }; /* in front of a hello on TCP; QUIC has none */
+
+/**
+ * A datagram with one Initial packet whose CRYPTO frame has a ClientHello for @name, or a part of it: "from= to= pn= id= version=".
+ *
+ * @out: WIRE_FRAME_MAX bytes
+ *
+ * Return: bytes of the datagram.
+ */
+size_t vm_put_initial(const struct line *line, unsigned at, const char *name, uint8_t *out);
 
 /* ---- packet_words.c ---- */
 

@@ -40,11 +40,15 @@ static void draw_rule(char *out, size_t size)
     static const char *const name_targets[] = {"ok.example", ".ok.example", "*.ok.example", "evil.example", "third.test"};
     static const char *const protos[] = {"", "tcp", "tcp/443", "tcp/80", "tcp/22", "udp", "any/443", "tcp/853", "icmp"};
     static const char *const options[] = {"", "", "", "need=none", "need=sni", "need=host", "private=yes", "ech=deny",
-                                          "private=10.9.0.0/16"};
+                                          "private=10.9.0.0/16", "quic=inspect"};
     const char *action = actions[draw(ARRAY_SIZE(actions))], *proto = protos[draw(ARRAY_SIZE(protos))];
     bool by_name = draw(2) == 0;
-    const char *option = by_name && strcmp(action, "deny") != 0 ? options[draw(ARRAY_SIZE(options))] : "";
+    const char *option = by_name ? options[draw(ARRAY_SIZE(options))] : "";
 
+    if (strncmp(proto, "tcp", 3) == 0 && strcmp(option, "quic=inspect") == 0)
+        option = "";
+    if (strcmp(action, "deny") == 0 && strcmp(option, "quic=inspect") != 0)
+        option = "";
     if (strstr(option, "need=") && (strncmp(proto, "udp", 3) == 0 || strncmp(proto, "icmp", 4) == 0))
         option = "";
     snprintf(out, size, "%s %s %s %s", action,

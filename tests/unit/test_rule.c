@@ -35,6 +35,9 @@ static const struct spelling spellings[] = {
     { "allow host tcp/5432", NULL },
     { "allow db.corp.example tcp/5432 private=10.2.0.0/16", NULL },
     { "allow www.example udp/443 quic=refuse", "allow www.example udp/443" },
+    { "allow www.example udp/443 quic=inspect", NULL },
+    { "deny .ads.example quic=inspect", NULL },
+    { "allow www.example private=yes quic=inspect ech=deny", NULL },
     { "deny  public tcp/25", "deny public tcp/25" },
     { "audit tracker.example any", "audit tracker.example" },
     { "allow in any tcp/80", NULL },
@@ -218,7 +221,10 @@ static const struct wrong wrongs[] = {
     { "allow ok.example private=1.0.0.0/8,2.0.0.0/8,3.0.0.0/8,4.0.0.0/8,5.0.0.0/8,6.0.0.0/8,7.0.0.0/8,8.0.0.0/8,"
       "9.0.0.0/8", 18, "up to 8", "" },
     { "allow ok.example ech=maybe", 22, "ech=", "" },
-    { "allow ok.example quic=inspect", 18, "not in this version", "quic=refuse" },
+    { "allow ok.example quic=", 18, "no value", "" },
+    { "allow ok.example quic=allow", 23, "quic= is refuse or inspect", "" },
+    { "allow ok.example quic=refuse quic=inspect", 30, "twice", "" },
+    { "allow public udp/443 quic=inspect", 22, "a name", "" },
     { "allow ok.example expires=2030-01-31", 26, "point in time", "2030-01-31T18:00:00Z" },
     { "allow ok.example expires=2030-02-29T00:00:00Z", 26, "point in time", "" },
     { "allow ok.example expires=2030-01-31T24:00:00Z", 26, "point in time", "" },
@@ -352,7 +358,7 @@ static void test_t156_random_texts(void **state)
     static const char *const words[] = {
         "allow", "deny", "audit", "in", "any", "ok.example", ".ok.example", "*.a.b.example", "10.0.0.0/8", "2001:db8::/32",
         "public", "host", "tcp", "tcp/443", "udp/1-9,53", "icmp", "any/80", "need=sni", "need=host", "private=yes",
-        "private=10.0.0.0/8,fd00::/8", "ech=deny", "quic=refuse", "force=yes", "tag=x", "expires=2030-01-31T18:00:00Z",
+        "private=10.0.0.0/8,fd00::/8", "ech=deny", "quic=inspect", "force=yes", "tag=x", "expires=2030-01-31T18:00:00Z",
         ".com.au", "=", "/", "tcp/", "::ff00:1", "*", "private=", "\x80", "host.", "in.", "pubic.", "any.", "icmp.",
     };
     unsigned taken = 0;
