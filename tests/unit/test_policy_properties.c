@@ -45,7 +45,7 @@ static void draw_rule(char *out, size_t size)
     bool by_name = draw(2) == 0;
     const char *option = by_name ? options[draw(ARRAY_SIZE(options))] : "";
 
-    if (strncmp(proto, "tcp", 3) == 0 && strcmp(option, "quic=inspect") == 0)
+    if ((strncmp(proto, "tcp", 3) == 0 || strcmp(proto, "icmp") == 0) && strcmp(option, "quic=inspect") == 0)
         option = "";
     if (strcmp(action, "deny") == 0 && strcmp(option, "quic=inspect") != 0)
         option = "";
