@@ -179,11 +179,12 @@ void bridge_push_up(struct flow *flow)
  */
 void bridge_data(struct flow *flow)
 {
+    struct pool *pool = &flow->instance->pool; /* what is gathered costs buffers: while there are plenty */
     struct bridge *b = &flow->as.bridge;
 
     if (b->writing > 0)
         return; /* on_written() goes on */
-    if (tcp_conn_held(&flow->conn) < GATHER_TO) {
+    if (tcp_conn_held(&flow->conn) < GATHER_TO && pool_left(pool) >= pool->bytes_max / 2) {
         if (!list_linked(&b->up_node))
             list_append(&flow->instance->up_due, &b->up_node);
         return;

@@ -235,7 +235,7 @@ static void instance_drain(struct instance *in)
 {
     stack_set_time(in->stack, instance_now(in));
     bridge_write_due(in);
-    in->again = bridge_resume_starved(in);
+    in->again = bridge_resume_starved(in) || !list_empty(&in->up_due); /* no frame may come to end the wait */
     relay_udp_flush(in);
     stack_flush(in->stack);
     flow_reap(&in->flows);

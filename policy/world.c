@@ -11,6 +11,13 @@ bool worlds_is_dns_bypass(const struct worlds *worlds)
     return (f->proto == RULE_TCP || f->proto == RULE_UDP) && f->port == MATCH_PORT_DOT;
 }
 
+/* Elsewhere than on QUIC's own port a rule has to write the port: not all UDP of a name is QUIC. */
+static bool inspects(const struct rule *rule, const struct facts *f)
+{
+    return f->proto == RULE_UDP && rule->quic_inspect &&
+           (f->port == MATCH_PORT_QUIC || match_lists_port(rule, f->port));
+}
+
 static void view_fill(struct view *view, const struct worlds *worlds, const struct layer *layer)
 {
     const struct facts *f = worlds->facts;
@@ -37,7 +44,7 @@ static void view_fill(struct view *view, const struct worlds *worlds, const stru
             view->name_allows = view->name_allows || !deny;
             view->name_denies = view->name_denies || deny || rule->ech_deny;
             view->name_audits = view->name_audits || rule->action == RULE_AUDIT;
-            view->inspects = view->inspects || (f->proto == RULE_UDP && rule->quic_inspect);
+            view->inspects = view->inspects || inspects(rule, f);
         } else if (match_target(worlds->policy, rule, &worlds->dst)) {
             view->decider = (int)i;
             view->decider_allows = !deny;
