@@ -207,7 +207,7 @@ def test_t88_a_connection_that_moves_begins_anew(lab, plan):
 def test_t90_half_hellos_are_bounded(lab, plan):
     """Beyond 1024 at once, more are refused; when their time is over, others have room."""
     server = Http3(lab)
-    vm = lab.vm(f"allow {GOOD} udp quic=inspect")
+    vm = lab.vm(f"allow {GOOD} udp/443,7000-7019 quic=inspect")
     vm.resolve(GOOD)
     first, before = chromium(0), vm.weir.fds()
     socks = [vm.socket(socket.SOCK_DGRAM) for _ in range(52)]
