@@ -11,11 +11,11 @@ bool worlds_is_dns_bypass(const struct worlds *worlds)
     return (f->proto == RULE_TCP || f->proto == RULE_UDP) && f->port == MATCH_PORT_DOT;
 }
 
-/* Elsewhere than on QUIC's own port a rule has to write the port: not all UDP of a name is QUIC. */
+/* Elsewhere than on QUIC's own port a rule has to write its ports: not all UDP of a name is QUIC. */
 static bool inspects(const struct rule *rule, const struct facts *f)
 {
     return f->proto == RULE_UDP && rule->quic_inspect &&
-           (f->port == MATCH_PORT_QUIC || match_lists_port(rule, f->port));
+           (f->port == MATCH_PORT_QUIC || rule->port_count > 0);
 }
 
 static void view_fill(struct view *view, const struct worlds *worlds, const struct layer *layer)
