@@ -112,6 +112,9 @@ static void on_gone(struct tcp_conn *conn, enum tcp_gone why)
         flow_set_deadline(&in->flows, flow, instance_now(in) + INSTANCE_LINGER_MS);
         return;
     }
+    /* What came before a reset has come: the server's kernel would have kept it for its program, too. */
+    if (why == TCP_GONE_RESET && flow->state == FLOW_OPEN && flow->kind == FLOW_TCP)
+        bridge_push_up(flow);
     flow_kill(flow, how[why], judged ? flow->verdict.reason : REASON_GUEST_CLOSED);
 }
 

@@ -27,7 +27,7 @@ enum {
     INSTANCE_HOSTS_MAX = 64,
     INSTANCE_ALIASES_MAX = 8,
     INSTANCE_LINKS_MAX = STACK_GUESTS_MAX,
-    INSTANCE_PEEKS_MAX = 1024,    /* a guest's flows holding unjudged bytes, each at most its first window */
+    INSTANCE_PEEKS_MAX = 1024,    /* a guest's flows holding unjudged bytes (a first window each), or read as QUIC */
     INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
     INSTANCE_TRIM_MS = 500,
     INSTANCE_LOG_RETRY_MS = 50,

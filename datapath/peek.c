@@ -39,7 +39,7 @@ void peek_over(struct flow *flow)
     flow->counts_peek = false;
 }
 
-static void keep_evidence(struct flow *flow, const struct evidence *e)
+void peek_keep(struct flow *flow, const struct evidence *e)
 {
     flow->evidence_kind = (uint8_t)e->kind;
     flow->ech = e->ech;
@@ -71,7 +71,7 @@ static void let_pass(struct flow *flow)
 static void decide(struct flow *flow, const struct verdict *v, const struct evidence *e)
 {
     peek_over(flow);
-    keep_evidence(flow, e);
+    peek_keep(flow, e);
     if (v->action == VERDICT_ALLOW) {
         verdict_keep(flow, v, name_src_of(e));
         let_pass(flow);

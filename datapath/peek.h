@@ -18,6 +18,9 @@ void peek_bytes(struct flow *flow);
 /** The budget is over. */
 void peek_silence(struct flow *flow);
 
+/** Keep what the bytes gave, for records and for judging anew. */
+void peek_keep(struct flow *flow, const struct evidence *evidence);
+
 /** The flow holds no unjudged bytes any more. Idempotent. */
 void peek_over(struct flow *flow);
 

@@ -226,6 +226,8 @@ static int endpoint_open(struct relay *relay, const struct endpoint_key *key, st
         free(ep);
         return err;
     }
+    if (kind == HOST_DGRAM_UDP)
+        host_dgram_set_df(ep->fd, key->guest.family, false); /* as ep->df says */
     ep->poll.data = ep;
     relay->handles++;
     ep->relay = relay;
@@ -354,8 +356,8 @@ int relay_send(struct flow *flow, bool df, const void *bytes, size_t len, uint16
     if (err == -EMSGSIZE)
         return err;
     err = host_dgram_send(ep->fd, &to, flow->key.port, bytes, len, segment);
-    if (err < 0 && err != -EAGAIN && err != -ENOBUFS)
-        tell_guest(flow, -err, 0, bytes, len);
+    if (err < 0 && err != -EAGAIN && err != -ENOBUFS && segment == 0)
+        tell_guest(flow, -err, 0, bytes, len); /* a row may fail for being one: its datagrams are tried alone */
     return err;
 }
 
@@ -446,7 +448,7 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     instance_count(in, COUNTER_FLOWS_OPENED);
     verdict_keep(flow, &v, "dns");
     if (v.action == VERDICT_PEEK) {
-        if (relay_quic_start(flow) == 0)
+        if (relay_quic_start(flow))
             return flow;
         relay_refuse(link, key, f, REASON_LIMIT_PEEK);
         return NULL;

@@ -48,8 +48,8 @@ void relay_refuse(struct link *link, const struct flow_key *key, const struct fr
  * @df:      no router may fragment it
  * @segment: as in host_dgram_send()
  *
- * Return: 0, or -errno; the guest has been told by then if the network is the reason (-EMSGSIZE apart from @segment,
- * -ENETUNREACH, ...), and one -EMSGSIZE of several datagrams in a row is for the caller to take apart.
+ * Return: 0, or -errno. Of one datagram the guest has been told by then if the network is the reason; a row that fails
+ * is for the caller to take apart.
  */
 int relay_send(struct flow *flow, bool df, const void *bytes, size_t len, uint16_t segment);
 

@@ -1,12 +1,12 @@
 #include "datapath/relay_quic.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
+#include "datapath/peek.h"
 #include "datapath/relay_udp.h"
 #include "datapath/verdicts.h"
 #include "policy/quic.h"
@@ -37,25 +37,23 @@ static void wait_for_hello(struct flow *flow, struct relay_quic *q)
     flow_set_deadline(&in->flows, flow, flow->peek_from_ms + INSTANCE_PEEK_MS);
 }
 
-int relay_quic_start(struct flow *flow)
+bool relay_quic_start(struct flow *flow)
 {
     struct relay_quic *q = flow->link->peeks < INSTANCE_PEEKS_MAX ? calloc(1, sizeof(*q)) : NULL;
 
     if (!q) {
-        bool full = flow->link->peeks >= INSTANCE_PEEKS_MAX;
-
         instance_count(flow->instance, COUNTER_LIMIT_PEEK);
         flow->recorded = true; /* as a denial */
         flow_kill(flow, FLOW_CLOSE_LIMIT, REASON_LIMIT_PEEK);
-        return full ? -EBUSY : -ENOMEM;
+        return false;
     }
-    flow->link->peeks++;
+    flow->link->peeks++; /* for as long as it is read: peek_over() is for its end */
     flow->counts_peek = true;
     quic_reader_init(&q->reader);
     flow->as.relay.quic = q;
     flow_move(flow, FLOW_PEEKING);
     wait_for_hello(flow, q);
-    return 0;
+    return true;
 }
 
 void relay_quic_free(struct flow *flow)
@@ -71,15 +69,6 @@ bool relay_quic_waits(const struct flow *flow)
 
 /* ---- the verdict ---- */
 
-static void keep_evidence(struct flow *flow, const struct evidence *e)
-{
-    flow->evidence_kind = (uint8_t)e->kind;
-    flow->ech = e->ech;
-    flow_set_text(&flow->said, e->name);
-    flow_set_text(&flow->alpn, e->alpn);
-    flow->peek_ms = (uint32_t)(instance_now(flow->instance) - flow->peek_from_ms);
-}
-
 /* Return: whether the flow goes on. */
 static bool decide(struct flow *flow, const struct evidence *e)
 {
@@ -89,7 +78,7 @@ static bool decide(struct flow *flow, const struct evidence *e)
     verdict_gather(flow->link, &flow->key, &known);
     known.facts.evidence = e;
     policy_judge(flow->instance->policy, &known.facts, &v);
-    keep_evidence(flow, e);
+    peek_keep(flow, e);
     flow->name_src = e->name[0] != '\0' ? "quic" : "dns";
     if (v.action != VERDICT_ALLOW) {
         flow_refuse_accepted(flow, &v, e);
@@ -97,12 +86,8 @@ static bool decide(struct flow *flow, const struct evidence *e)
     }
     verdict_keep(flow, &v, flow->name_src);
     flow->as.relay.quic->waits = false;
-    if (flow->state == FLOW_PEEKING) {
-        if (flow->counts_peek)
-            flow->link->peeks--;
-        flow->counts_peek = false;
+    if (flow->state == FLOW_PEEKING)
         flow_move(flow, FLOW_OPEN);
-    }
     flow_arm_idle(flow);
     return true;
 }

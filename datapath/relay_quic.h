@@ -14,9 +14,11 @@ struct relay_quic;
 /**
  * Begin to read a flow that was just opened with VERDICT_PEEK: it is FLOW_PEEKING.
  *
- * Return: 0; -ENOMEM, or -EBUSY above INSTANCE_PEEKS_MAX: the flow is killed.
+ * It counts among the guest's INSTANCE_PEEKS_MAX until it ends: so long its reader takes memory.
+ *
+ * Return: false above that, or out of memory: the flow is killed.
  */
-int relay_quic_start(struct flow *flow);
+bool relay_quic_start(struct flow *flow);
 
 /**
  * One datagram of the guest's. @send is called for what may leave, held ones first; the flow may be killed by then.

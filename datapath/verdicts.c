@@ -69,8 +69,9 @@ static void judge_again(const struct flow *flow, struct verdict *out_verdict)
     }
     if (flow->said)
         strcpy(evidence.name, flow->said);
-    if (flow->state == FLOW_OPEN && evidence.kind == EVIDENCE_UNKNOWN)
-        evidence.kind = EVIDENCE_OPAQUE; /* nothing was read: the weakest that could be meant */
+    /* Nothing was read: the weakest that could be meant. QUIC that nobody reads cannot be read from now on. */
+    if (flow->state == FLOW_OPEN && evidence.kind == EVIDENCE_UNKNOWN && flow->kind == FLOW_TCP)
+        evidence.kind = EVIDENCE_OPAQUE;
     known.facts.evidence = &evidence;
     policy_judge(flow->instance->policy, &known.facts, out_verdict);
 }

@@ -30,13 +30,6 @@ struct echo stack_read_echo(const struct frame *f)
     };
 }
 
-static void put_sum4(uint8_t *icmp, size_t len)
-{
-    uint16_t sum = frame_sum_fold(frame_sum(icmp, len, 0));
-
-    memcpy(icmp + 2, &sum, sizeof(sum)); /* frame_sum() works on bytes as they lie in memory */
-}
-
 /* Return: length of the packet. */
 static size_t write_echo(const struct echo *e, uint8_t type, uint8_t *out)
 {
@@ -72,7 +65,7 @@ static size_t write_echo(const struct echo *e, uint8_t type, uint8_t *out)
         icmp6_put_sum(icmp, icmp_bytes, &e->src, &e->dst);
     } else {
         ip4_write(&v4_header, out);
-        put_sum4(icmp, icmp_bytes);
+        icmp4_put_sum(icmp, icmp_bytes);
     }
     return ip_bytes + icmp_bytes;
 }

@@ -21,6 +21,7 @@ enum {
     FRAME_IP_BYTES_MAX = 65535,  /* of IPv4: RFC 791 counts the header of 20 bytes into the length field, */
     FRAME_IP6_BYTES_MAX = 65575, /* RFC 8200 not its of 40 */
     FRAME_BYTES_MAX = FRAME_ETH_BYTES + FRAME_IP6_BYTES_MAX,
+    FRAME_SEGMENTS_MAX = 128, /* datagrams in one frame (Linux: UDP_MAX_SEGMENTS); more would be work out of nothing */
     FRAME_TCP_MSS_MIN = 88, /* a smaller MSS option counts as this: tiny segments are an attack */
 };
 

@@ -151,6 +151,8 @@ static int read_udp(struct frame *f, bool trusted, uint16_t segment)
         return COUNTER_FRAME_BAD;
     set_payload(f, UDP_HEADER_BYTES);
     f->segment = segment < f->payload_bytes ? segment : 0;
+    if (f->segment > 0 && (f->payload_bytes - 1) / f->segment >= FRAME_SEGMENTS_MAX)
+        return COUNTER_FRAME_BAD;
     return 0;
 }
 

@@ -15,13 +15,13 @@ enum {
     TOS_CONTROL = 0xc0, /* RFC 1812 section 4.3.2.5: internetwork control */
 };
 
-static void put_sum(uint8_t *field, const uint8_t *bytes, size_t len)
+void icmp4_put_sum(uint8_t *icmp, size_t len)
 {
     uint16_t sum;
 
-    memset(field, 0, sizeof(sum));
-    sum = frame_sum_fold(frame_sum(bytes, len, 0));
-    memcpy(field, &sum, sizeof(sum)); /* frame_sum() works on bytes as they lie in memory */
+    memset(icmp + ICMP_CSUM_AT, 0, sizeof(sum));
+    sum = frame_sum_fold(frame_sum(icmp, len, 0));
+    memcpy(icmp + ICMP_CSUM_AT, &sum, sizeof(sum)); /* frame_sum() works on bytes as they lie in memory */
 }
 
 int icmp4_echo_reply(struct frame *f)
@@ -33,7 +33,7 @@ int icmp4_echo_reply(struct frame *f)
         return 0;
     CHECK(f->l4 == f->ip + IP4_HEADER_BYTES && f->ip_bytes == IP4_HEADER_BYTES + f->l4_bytes);
     f->l4[0] = ICMP_ECHO_REPLY;
-    put_sum(f->l4 + ICMP_CSUM_AT, f->l4, f->l4_bytes);
+    icmp4_put_sum(f->l4, f->l4_bytes);
     ip4_read(f->ip, &header);
     header.src = f->dst;
     header.dst = f->src;
@@ -65,6 +65,6 @@ size_t icmp4_unreachable(const uint8_t *quoted, size_t quoted_len, const struct 
     icmp[ICMP_MTU_AT + 1] = (uint8_t)mtu;
     if (quoted_len > 0)
         memcpy(icmp + ICMP_HEADER_BYTES, quoted, quoted_len);
-    put_sum(icmp + ICMP_CSUM_AT, icmp, ICMP_HEADER_BYTES + quoted_len);
+    icmp4_put_sum(icmp, ICMP_HEADER_BYTES + quoted_len);
     return header.total_bytes;
 }

@@ -20,6 +20,9 @@ enum {
     ICMP4_ADMIN_PROHIBITED = 13,
 };
 
+/** Write the checksum of @len bytes of ICMP at @icmp, its field included in what is overwritten. */
+void icmp4_put_sum(uint8_t *icmp, size_t len);
+
 /**
  * Turn an echo request in place into its reply (addresses swapped, TTL 64, checksums new).
  *

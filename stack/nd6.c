@@ -5,13 +5,13 @@
 
 #include "base/check.h"
 #include "base/cursor.h"
+#include "stack/icmp6.h"
 #include "stack/ip6.h"
 
 /* RFC 4861 sections 4.1 to 4.6, RFC 8106 section 5 */
 enum {
     IP6_BYTES = 16,
     IP6_HOP_LIMIT_AT = 7,
-    ICMP_CSUM_AT = 2,
     RESERVED_BYTES = 4,     /* of a solicitation, and the flags' word of an advertisement */
     OPTION_UNIT_BYTES = 8,
     OPTION_HEAD_BYTES = 2,
@@ -203,13 +203,10 @@ static size_t finish(const struct writer *w, const struct addr *src, const struc
         .src = *src,
         .dst = *dst,
     };
-    uint16_t sum;
 
     CHECK(writer_done(w) > 0);
     ip6_write(&header, out);
-    sum = frame_sum_fold(frame_sum(w->start, w->len,
-                                   frame_sum_pseudo(src, dst, FRAME_PROTO_ICMPV6, (uint32_t)w->len)));
-    memcpy(w->start + ICMP_CSUM_AT, &sum, sizeof(sum)); /* frame_sum() works on bytes as they lie in memory */
+    icmp6_put_sum(w->start, w->len, src, dst);
     return IP6_HEADER_BYTES + w->len;
 }
 

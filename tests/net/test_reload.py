@@ -42,6 +42,21 @@ def test_h10_rules_are_swapped_and_live_flows_judged_again(lab, plan):
         vm.connect(one.addr, one.port).close()
 
 
+def test_h10_quic_that_was_not_read_cannot_be_read_from_now_on(lab, plan):
+    """A flow to QUIC's port was open when a name came to be denied there: nobody knows what it said."""
+    server, other = lab.serve_udp(port=443), lab.serve_udp(plan.peer2, port=4430)
+    deny = {"policy": {"default": "allow", "rules": ["deny evil.example udp/443 quic=inspect"]}}
+    vm = lab.vm(config={"policy": {"default": "allow"}})
+    with vm.udp(plan.peer, server.port) as quic, vm.udp(plan.peer2, other.port) as kept:
+        for sock in (quic, kept):
+            sock.send(b"x")
+            assert sock.recv(10) == b"x"
+        assert "1 rules, 1 live flows were ended" in rewrite(vm, deny)
+        kept.send(b"y")
+        assert kept.recv(10) == b"y"
+    vm.weir.expect(ev="close", proto="udp", reason="policy.revoked")
+
+
 @pytest.mark.parametrize("text,where", [
     ("policy: {rules: ['alow any']}", "1:19"),
     ("policy: [", "config.yaml"),

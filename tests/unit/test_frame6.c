@@ -281,6 +281,21 @@ static void test_a11_a12_t150_offload_header(void **state)
     }
 }
 
+/* T150: a frame of 64 KiB in datagrams of one byte would be 65,000 system calls. */
+static void test_a12_t150_rows_are_bounded(void **state)
+{
+    struct frame_offload offload = {PARTIAL(L4_OF_6, 6), GSO(FRAME_GSO_UDP, 1)};
+    struct packet most = udp6_packet(FRAME_SEGMENTS_MAX), more = udp6_packet(FRAME_SEGMENTS_MAX + 1);
+    struct frame f;
+
+    (void)state;
+    expect("as many as there may be", read_whole(&most, &offload, &f), OK);
+    assert_int_equal(f.segment, 1);
+    expect("one more", read_whole(&more, &offload, &f), COUNTER_FRAME_BAD);
+    offload.gso_size = 2;
+    expect("the last one shorter", read_whole(&more, &offload, &f), OK);
+}
+
 /* ---- anything ---- */
 
 static struct packet any_packet(uint64_t *x)
@@ -362,6 +377,7 @@ int main(void)
         cmocka_unit_test(test_udp_trailing_bytes_are_cut),
         cmocka_unit_test(test_t138_t140_t141_t142_fragments),
         cmocka_unit_test(test_a11_a12_t150_offload_header),
+        cmocka_unit_test(test_a12_t150_rows_are_bounded),
         cmocka_unit_test(test_a13_any_frame),
     };
 
