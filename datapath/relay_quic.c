@@ -69,22 +69,25 @@ bool relay_quic_waits(const struct flow *flow)
 
 /* ---- the verdict ---- */
 
-/* Return: whether the flow goes on. */
-static bool decide(struct flow *flow, const struct evidence *e)
+static void judge(const struct flow *flow, const struct evidence *e, struct verdict *out_verdict)
 {
     struct verdict_facts known;
-    struct verdict v;
 
     verdict_gather(flow->link, &flow->key, &known);
     known.facts.evidence = e;
-    policy_judge(flow->instance->policy, &known.facts, &v);
+    policy_judge(flow->instance->policy, &known.facts, out_verdict);
+}
+
+/* Return: whether the flow goes on. */
+static bool decide(struct flow *flow, const struct verdict *v, const struct evidence *e)
+{
     peek_keep(flow, e);
     flow->name_src = e->name[0] != '\0' ? "quic" : "dns";
-    if (v.action != VERDICT_ALLOW) {
-        flow_refuse_accepted(flow, &v, e);
+    if (v->action != VERDICT_ALLOW) {
+        flow_refuse_accepted(flow, v, e);
         return false;
     }
-    verdict_keep(flow, &v, flow->name_src);
+    verdict_keep(flow, v, flow->name_src);
     flow->as.relay.quic->waits = false;
     if (flow->state == FLOW_PEEKING)
         flow_move(flow, FLOW_OPEN);
@@ -92,49 +95,13 @@ static bool decide(struct flow *flow, const struct evidence *e)
     return true;
 }
 
-static bool refuse(struct flow *flow, enum reason reason)
-{
-    struct evidence bad = {.kind = EVIDENCE_BAD, .bad = reason};
-
-    return decide(flow, &bad);
-}
-
-void relay_quic_silence(struct flow *flow)
-{
-    struct relay_quic *q = flow->as.relay.quic;
-
-    if (q->count > 0) /* the guest is told by what it said first */
-        relay_udp_error(flow, UNREACHABLE_ADMIN, 0, q->bytes,
-                        q->held[0].len < HOST_DGRAM_QUOTE_MAX ? q->held[0].len : HOST_DGRAM_QUOTE_MAX);
-    if (refuse(flow, REASON_QUIC_INCOMPLETE)) { /* it stands all the same; what was held comes again */
-        q->count = 0;
-        q->len = 0;
-    }
-}
-
-/* ---- datagrams ---- */
-
-/* Return: false when there is no room, and the flow was refused. */
-static bool hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
-{
-    struct relay_quic *q = flow->as.relay.quic;
-
-    if (q->count == QUIC_DATAGRAMS_MAX || len > sizeof(q->bytes) - q->len)
-        return refuse(flow, REASON_QUIC_INCOMPLETE);
-    memcpy(q->bytes + q->len, bytes, len);
-    q->held[q->count++] = (struct held){.len = (uint16_t)len, .df = df};
-    q->len += len;
-    wait_for_hello(flow, q);
-    return true;
-}
-
-static void send_held(struct flow *flow, void (*send)(struct flow *flow, const uint8_t *bytes, size_t len, bool df))
+static void send_held(struct flow *flow)
 {
     struct relay_quic *q = flow->as.relay.quic;
     const uint8_t *at = q->bytes;
 
     for (unsigned i = 0; i < q->count && !flow->killed; i++) {
-        send(flow, at, q->held[i].len, q->held[i].df);
+        relay_udp_send(flow, at, q->held[i].len, q->held[i].df);
         at += q->held[i].len;
     }
     if (flow->killed)
@@ -143,32 +110,63 @@ static void send_held(struct flow *flow, void (*send)(struct flow *flow, const u
     q->len = 0;
 }
 
-void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len,
-                         void (*send)(struct flow *flow, const uint8_t *bytes, size_t len, bool df))
+void relay_quic_silence(struct flow *flow)
 {
-    struct guest *guest = flow->link->guest;
+    struct relay_quic *q = flow->as.relay.quic;
+    struct evidence half = {.kind = EVIDENCE_BAD, .bad = REASON_QUIC_INCOMPLETE};
+    struct verdict v;
+
+    judge(flow, &half, &v);
+    if (v.action != VERDICT_ALLOW && q->count > 0) /* the guest is told by what it said first */
+        relay_udp_error(flow, UNREACHABLE_ADMIN, 0, q->bytes,
+                        q->held[0].len < HOST_DGRAM_QUOTE_MAX ? q->held[0].len : HOST_DGRAM_QUOTE_MAX);
+    if (decide(flow, &v, &half))
+        send_held(flow);
+}
+
+/* ---- datagrams ---- */
+
+/* The reader takes QUIC_DATAGRAMS_MAX at most. Return: false when their bytes have no room. */
+static bool hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+{
+    struct relay_quic *q = flow->as.relay.quic;
+
+    if (q->count == QUIC_DATAGRAMS_MAX || len > sizeof(q->bytes) - q->len)
+        return false;
+    memcpy(q->bytes + q->len, bytes, len);
+    q->held[q->count++] = (struct held){.len = (uint16_t)len, .df = df};
+    q->len += len;
+    wait_for_hello(flow, q);
+    return true;
+}
+
+void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len)
+{
     struct evidence e;
-    bool goes_on = true;
+    struct verdict v;
 
     switch (quic_read(&flow->as.relay.quic->reader, bytes, len, &e)) {
     case QUIC_MORE:
-        goes_on = hold(flow, bytes, len, f->dont_fragment);
+        if (hold(flow, bytes, len, f->dont_fragment))
+            return;
+        e = (struct evidence){.kind = EVIDENCE_BAD, .bad = REASON_QUIC_INCOMPLETE};
         break;
     case QUIC_HELLO:
     case QUIC_BAD:
-        goes_on = decide(flow, &e);
-        if (goes_on)
-            send_held(flow, send);
-        if (goes_on && !flow->killed)
-            send(flow, bytes, len, f->dont_fragment);
         break;
     case QUIC_PASS:
-        send(flow, bytes, len, f->dont_fragment);
-        break;
+        relay_udp_send(flow, bytes, len, f->dont_fragment);
+        return;
     case QUIC_DROP:
         instance_count(flow->instance, COUNTER_QUIC_DROPPED);
-        break;
+        return;
     }
-    if (!goes_on)
-        guest_send_unreachable(guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
+    judge(flow, &e, &v);
+    if (!decide(flow, &v, &e)) {
+        guest_send_unreachable(flow->link->guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
+        return;
+    }
+    send_held(flow);
+    if (!flow->killed)
+        relay_udp_send(flow, bytes, len, f->dont_fragment);
 }

@@ -20,16 +20,13 @@ struct relay_quic;
  */
 bool relay_quic_start(struct flow *flow);
 
-/**
- * One datagram of the guest's. @send is called for what may leave, held ones first; the flow may be killed by then.
- */
-void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len,
-                         void (*send)(struct flow *flow, const uint8_t *bytes, size_t len, bool df));
+/** One datagram of the guest's. What may leave is sent, held ones first; the flow may be killed by then. */
+void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len);
 
 /** Whether the flow waits for more of a hello; its deadline is that wait's then. */
 bool relay_quic_waits(const struct flow *flow);
 
-/** The wait is over. */
+/** The wait is over: the flow is refused, or what is held is sent where that may pass unread. */
 void relay_quic_silence(struct flow *flow);
 
 /** The flow ends. NULL is fine. */

@@ -139,12 +139,12 @@ static void send_super(struct flow *flow, const struct frame *f)
                  f->segment);
 }
 
-static void send_judged(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+void relay_udp_send(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
 {
     if (len <= ROW_BYTES_MAX)
         row_add(&flow->instance->udp->up, flow, bytes, len, df);
     else
-        send_one(flow, df, bytes, len);
+        send_one(flow, df, bytes, len); /* IPv6 can carry 20 bytes more */
 }
 
 /* Each datagram of a row is read by itself. */
@@ -155,7 +155,7 @@ static void read_quic(struct flow *flow, const struct frame *f)
     do {
         size_t left = f->payload_bytes - at;
 
-        relay_quic_datagram(flow, f, f->payload + at, left < step ? left : step, send_judged);
+        relay_quic_datagram(flow, f, f->payload + at, left < step ? left : step);
         at += step;
     } while (at < f->payload_bytes && !flow->killed);
 }
@@ -181,10 +181,8 @@ void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
         read_quic(flow, f);
     else if (f->segment > 0)
         send_super(flow, f);
-    else if (f->payload_bytes <= ROW_BYTES_MAX)
-        row_add(&in->udp->up, flow, f->payload, f->payload_bytes, f->dont_fragment);
     else
-        send_one(flow, f->dont_fragment, f->payload, f->payload_bytes); /* IPv6 can carry 20 bytes more */
+        relay_udp_send(flow, f->payload, f->payload_bytes, f->dont_fragment);
 }
 
 void relay_udp_refused(void *ctx, struct guest *guest, const struct refusal *r)
@@ -202,7 +200,8 @@ void relay_udp_refused(void *ctx, struct guest *guest, const struct refusal *r)
     key.port = r->peer_port;
     flow = flow_find(&in->flows, &key);
     if (flow && flow->kind == FLOW_UDP)
-        flow_kill(flow, FLOW_CLOSE_GUEST_RST, flow->verdict.reason);
+        flow_kill(flow, FLOW_CLOSE_GUEST_RST,
+                  flow->state == FLOW_PEEKING ? REASON_GUEST_CLOSED : flow->verdict.reason);
     else
         instance_count(in, COUNTER_ICMP_IGNORED);
 }

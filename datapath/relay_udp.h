@@ -26,6 +26,9 @@ void relay_udp_refused(void *ctx, struct guest *guest, const struct refusal *ref
 /** End of a turn: send what was gathered. */
 void relay_udp_flush(struct instance *in);
 
+/* For datapath/relay_quic.c: a datagram of the guest's that may leave, at most the largest of its family. */
+void relay_udp_send(struct flow *flow, const uint8_t *bytes, size_t len, bool df);
+
 /* For datapath/relay.c. */
 void relay_udp_reply(struct flow *flow, const struct host_dgram_in *dgram);
 void relay_udp_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len);

@@ -8,6 +8,7 @@ import pytest
 
 import pattern
 import servers
+from plan import endpoint
 from waiting import wait_until
 
 CLIENT, SERVER = "gtlsclient", "gtlsserver"
@@ -192,6 +193,21 @@ def test_t82_half_a_hello_never_leaves(lab, plan):
         sock.send(chromium(0))
         vm.weir.expect(ev="deny", proto="udp", reason="quic.incomplete", stage="bytes")
     assert server.seen == []
+
+
+def test_h11_t82_half_a_hello_passes_where_it_is_only_watched(lab, plan):
+    """An audit changes nothing: what was held for a name goes on without one, and the guest is told of no error."""
+    server = lab.serve_udp(plan.shared_trap, 443)
+    vm = lab.vm(f"audit {GOOD} udp/443 quic=inspect", config={"policy": {"default": "allow"}})
+    vm.resolve(GOOD)
+    before = unreachables(vm)
+    with vm.udp(plan.shared_trap, 443) as sock:
+        sock.send(chromium(0))
+        wait_until(lambda: server.seen, 10, "the datagram")
+    assert unreachables(vm) == before
+    vm.weir.stop()
+    assert len(vm.weir.records(ev="close", proto="udp", dst=endpoint(plan.shared_trap, 443))) == 1
+    assert vm.weir.records(ev="deny") == []
 
 
 def test_t88_a_connection_that_moves_begins_anew(lab, plan):
