@@ -141,6 +141,7 @@ struct head {
     enum reason bad; /* set by whoever returns -EBADMSG */
     bool v1_0, absolute;
     bool has_host, has_length, has_coding;
+    struct http_framing framing;
     struct authority target, host;
 };
 
@@ -286,6 +287,7 @@ static int request_line_read(struct head *head, struct cursor line)
         (line.at[7] != '0' && line.at[7] != '1'))
         return refuse(head, REASON_HTTP_MALFORMED);
     head->v1_0 = line.at[7] == '0';
+    head->framing.head = cursor_left(&method) == 4 && memcmp(method.at, "HEAD", 4) == 0;
     return target_read(head, &method, target);
 }
 
@@ -295,9 +297,11 @@ static int length_read(struct head *head, const struct cursor *value)
     if (head->has_length || head->has_coding || cursor_left(value) == 0 ||
         cursor_left(value) > HTTP_LENGTH_DIGITS_MAX)
         return refuse(head, REASON_HTTP_MALFORMED);
-    for (const uint8_t *p = value->at; p < value->end; p++)
+    for (const uint8_t *p = value->at; p < value->end; p++) {
         if (!is_digit(*p))
             return refuse(head, REASON_HTTP_MALFORMED);
+        head->framing.length = head->framing.length * 10 + (*p - '0');
+    }
     head->has_length = true;
     return 0;
 }
@@ -311,7 +315,7 @@ static int coding_read(struct head *head, const struct cursor *value)
         cursor_left(value) != strlen(chunked) ||
         memcmp(value->at, chunked, strlen(chunked)) != 0)
         return refuse(head, REASON_HTTP_MALFORMED);
-    head->has_coding = true;
+    head->has_coding = head->framing.chunked = true;
     return 0;
 }
 
@@ -326,6 +330,7 @@ static void trim(struct cursor *c)
 /* After an upgrade to h2c every stream names a host of its own, unread. */
 static int upgrade_read(struct head *head, struct cursor value)
 {
+    head->framing.upgrade = true;
     while (cursor_left(&value) > 0) {
         struct cursor protocol = text_until(&value, ',');
 
@@ -396,6 +401,14 @@ static int lines_read(struct head *head, struct cursor *c)
 
 int http_head_read(const uint8_t *bytes, size_t len, struct evidence *out_evidence)
 {
+    struct http_framing framing;
+
+    return http_request_read(bytes, len, out_evidence, &framing);
+}
+
+int http_request_read(const uint8_t *bytes, size_t len, struct evidence *out_evidence,
+                      struct http_framing *out_framing)
+{
     size_t in_bounds = len < EVIDENCE_HTTP_BYTES_MAX ? len : EVIDENCE_HTTP_BYTES_MAX;
     struct cursor c = cursor_of(bytes, in_bounds);
     struct head head = {.v1_0 = false};
@@ -409,6 +422,7 @@ int http_head_read(const uint8_t *bytes, size_t len, struct evidence *out_eviden
         *out_evidence = (struct evidence){.kind = EVIDENCE_BAD, .bad = head.bad};
         return r == 0 ? -E2BIG : r;
     }
+    *out_framing = head.framing;
     *out_evidence = (struct evidence){.kind = EVIDENCE_HTTP};
     memcpy(out_evidence->name, head.host.name, sizeof(head.host.name));
     return (int)(c.at - bytes);

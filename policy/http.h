@@ -30,9 +30,18 @@ enum {
  */
 int http_begins(const uint8_t *bytes, size_t len, bool eof);
 
+/* What follows a request's head. */
+struct http_framing {
+    bool chunked;    /* else `length` bytes */
+    uint64_t length;
+    bool head;       /* its answer has no body */
+    bool upgrade;    /* it asks for another protocol */
+};
+
 /**
  * Read a whole request head.
  *
+ * @out_framing:  written when the return value is > 0
  * @out_evidence: written when the return value is not 0: EVIDENCE_HTTP with the Host (port cut off, absolute-form
  *                authority must agree: host.mismatch), or EVIDENCE_BAD
  *
@@ -47,6 +56,10 @@ int http_begins(const uint8_t *bytes, size_t len, bool eof);
  * Return: > 0 bytes of the head with its empty line; 0 need more; -EBADMSG or -E2BIG with @out_evidence->bad
  * set.
  */
+int http_request_read(const uint8_t *bytes, size_t len, struct evidence *out_evidence,
+                      struct http_framing *out_framing);
+
+/** The same for whoever does not want to know what follows. */
 int http_head_read(const uint8_t *bytes, size_t len, struct evidence *out_evidence);
 
 #endif

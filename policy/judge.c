@@ -20,6 +20,8 @@ static struct verdict verdict_of(const struct outcome *o, enum verdict_action ac
     struct verdict v = {.action = action, .reason = reason, .layer = o->layer, .rule = o->rule};
 
     v.audited = action != VERDICT_DENY && o->audited;
+    v.follows_hello = action == VERDICT_ALLOW && o->follows_hello;
+    v.follows_http = action == VERDICT_ALLOW && o->follows_http;
     if (name) {
         CHECK(strlen(name) <= NAME_TEXT_MAX);
         strcpy(v.name, name);
@@ -265,6 +267,7 @@ void policy_judge(const struct policy *policy, const struct facts *facts,
     if ((v.action == VERDICT_JUDGE || v.action == VERDICT_PEEK) && facts->evidence &&
         facts->evidence->kind != EVIDENCE_UNKNOWN)
         v = judge_evidence(&worlds);
+    v.names_denied = names_denied(&worlds);
     *out_verdict = v;
 }
 

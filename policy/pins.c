@@ -255,6 +255,11 @@ struct pin_name *pins_hold(struct pins *pins, const char *name)
     return n;
 }
 
+const char *pins_held_name(const struct pin_name *held)
+{
+    return held->text;
+}
+
 void pins_release(struct pins *pins, struct pin_name *held)
 {
     if (!held)

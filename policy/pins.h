@@ -62,6 +62,7 @@ size_t pins_names_of(const struct pins *pins, const struct addr *addr, uint64_t 
  * Return: NULL when the name is not in the table.
  */
 struct pin_name *pins_hold(struct pins *pins, const char *name);
+const char *pins_held_name(const struct pin_name *held); /* lives as long as it is held */
 void pins_release(struct pins *pins, struct pin_name *held); /* NULL is fine */
 
 /** Names in the table, those included whose pins have run out and whose place nobody needed yet. */

@@ -85,6 +85,9 @@ struct verdict {
     int rule;                 /* index in that layer, -1: the default or no rule */
     bool audited;             /* an audit rule let it pass: would have been denied */
     bool strict;              /* JUDGE: silence or opaque bytes end in a denial; the wait has its own deadline */
+    bool names_denied;        /* some deny rule by name covers this protocol and port */
+    bool follows_hello;       /* ALLOW by what was read: a second ClientHello would be judged ... */
+    bool follows_http;        /* ... and so would be every further request */
     char name[NAME_TEXT_MAX + 1]; /* the name it was decided by, "" when none */
 };
 

@@ -7,8 +7,10 @@
 #define REASONS(X)                                                                                 \
     X(OK_RULE, "ok.rule")                                                                          \
     X(OK_DEFAULT, "ok.default")                                                                    \
+    X(OK_HOOK, "ok.hook")                                                                          \
     X(DENY_DEFAULT, "deny.default")                                                                \
     X(DENY_RULE, "deny.rule")                                                                      \
+    X(DENY_HOOK, "deny.hook")                                                                      \
     X(FLOOR_LOOPBACK, "deny.floor.loopback")                                                       \
     X(FLOOR_LINK_LOCAL, "deny.floor.link-local")                                                   \
     X(FLOOR_METADATA, "deny.floor.metadata")                                                       \
@@ -52,6 +54,7 @@
     X(LIMIT_RATE, "limit.rate")                                                                    \
     X(POLICY_REVOKED, "policy.revoked")                                                            \
     X(POLICY_EXPIRED, "policy.expired")                                                            \
+    X(HOOK_TIMEOUT, "hook.timeout")                                                                \
     X(DIAL_REFUSED, "dial.refused")                                                                \
     X(DIAL_UNREACHABLE, "dial.unreachable")                                                        \
     X(DIAL_TIMEOUT, "dial.timeout")                                                                \

@@ -52,6 +52,7 @@ struct rule {
     struct addr_prefix private_nets[RULE_PRIVATE_MAX];
     unsigned private_count;
     bool quic_inspect;                 /* quic=inspect: QUIC is read for its name; else refused */
+    bool http_first;                   /* http=first: of a connection's requests only the first is judged */
     bool ech_deny;                     /* ech=deny: a ClientHello with an ECH extension is refused */
     int64_t expires_s;                 /* expires=RFC3339 as seconds since the epoch; 0: never */
     char tag[RULE_TAG_MAX + 1];

@@ -102,6 +102,8 @@ static void put_options(struct text *t, const struct rule *rule)
     }
     if (rule->quic_inspect)
         put(t, " quic=inspect");
+    if (rule->http_first)
+        put(t, " http=first");
     if (rule->ech_deny)
         put(t, " ech=deny");
     if ((rule->target == RULE_BELOW || rule->target == RULE_SUFFIX) &&

@@ -74,6 +74,16 @@ static int option_quic(struct rule_parser *p, struct rule_word word, struct rule
     return 0;
 }
 
+static int option_http(struct rule_parser *p, struct rule_word word, struct rule_word value)
+{
+    if (p->rule.proto == RULE_UDP || p->rule.proto == RULE_ICMP)
+        return rule_fail(p, word, "", "http= is for rules of tcp or any");
+    if (!rule_word_is(value, "first") && !rule_word_is(value, "every"))
+        return rule_fail(p, value, "", "http= is first or every");
+    p->rule.http_first = rule_word_is(value, "first");
+    return 0;
+}
+
 static int option_force(struct rule_parser *p, struct rule_word word, struct rule_word value)
 {
     if (p->rule.target != RULE_BELOW && p->rule.target != RULE_SUFFIX)
@@ -179,12 +189,11 @@ static const struct option {
     {"private", SCOPE_NAMES_OPEN, option_private, NULL},
     {"ech", SCOPE_NAMES_OPEN, option_ech, NULL},
     {"quic", SCOPE_NAMES, option_quic, NULL},
+    {"http", SCOPE_NAMES_OPEN, option_http, NULL},
     {"force", SCOPE_NAMES, option_force, NULL},
     {"expires", SCOPE_EVERY, option_expires, NULL},
     {"tag", SCOPE_EVERY, option_tag, NULL},
     {"via", SCOPE_EVERY, NULL, "'via=' needs upstream proxies, which this version does not have"},
-    {"http", SCOPE_EVERY, NULL,
-     "'http=' needs requests judged one by one, which this version does not do"},
     {"conns", SCOPE_EVERY, NULL, "'conns=' needs limits per rule, which this version does not have"},
     {"rate", SCOPE_EVERY, NULL, "'rate=' needs limits per rule, which this version does not have"},
     {"up", SCOPE_EVERY, NULL, "'up=' needs limits per rule, which this version does not have"},

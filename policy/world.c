@@ -104,7 +104,7 @@ static bool need_met(enum rule_need need, const struct world *w)
     return w->said && strcmp(w->said, w->pin) == 0;
 }
 
-/* Walk one layer; allowed, by_name, audited, watched, peeks and unmet add up over the layers. */
+/* Walk one layer; what it says of rule, allow and why is this layer's, the rest adds up over the layers. */
 static void view_walk(const struct view *view, const struct worlds *worlds, const struct world *w,
                       struct outcome *o)
 {
@@ -136,12 +136,16 @@ static void view_walk(const struct view *view, const struct worlds *worlds, cons
         o->audited = o->audited || rule->action == RULE_AUDIT;
         o->peeks = o->peeks || need == RULE_NEED_SNI || need == RULE_NEED_HOST;
         o->watched = o->watched || need != RULE_NEED_NONE || rule->ech_deny;
+        o->follows_hello = o->follows_hello || need != RULE_NEED_NONE || rule->ech_deny;
+        o->follows_http = o->follows_http || (need != RULE_NEED_NONE && !rule->http_first);
         return;
     }
     o->rule = view->decider;
     o->allow = view->decider_allows;
     o->why = view->decider < 0 ? OUTCOME_DEFAULT : OUTCOME_ADDRESS;
     o->audited = o->audited || view->decider_audits;
+    o->follows_hello = o->follows_hello || view->name_denies || view->name_audits;
+    o->follows_http = o->follows_http || view->name_denies || view->name_audits;
 }
 
 struct outcome worlds_walk(const struct worlds *worlds, const struct world *w)

@@ -56,6 +56,8 @@ struct outcome {
     bool by_name;         /* allowed, and by name in some layer */
     bool watched;         /* other bytes could have changed an allow */
     bool peeks;           /* a deciding rule needs TLS or HTTP */
+    bool follows_hello;   /* allowed where the bytes were asked ... */
+    bool follows_http;    /* ... and http=first was not said */
     bool unmet;           /* a rule for this pin was passed over: its need was not met ... */
     bool unmet_nameless;  /* ... for want of a name alone */
 };
