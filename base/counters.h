@@ -39,6 +39,7 @@
     X(LINK_REENTERED, "link.reentered") /* frames from inside a callback of ours: dropped */       \
     X(UDP_TOO_BIG, "udp.too_big")                                                                  \
     X(UDP_NOT_CONTACTED, "udp.not_contacted") /* reply from a peer the guest never wrote to */     \
+    X(UDP_HELD_DROP, "udp.held_drop")   /* too many before it was known where to */  \
     X(UDP_HOST_DROP, "udp.host_drop")   /* the host socket would not take it */                    \
     X(QUIC_DROPPED, "quic.dropped")     /* datagrams that are no part of a judged connection */    \
     X(RELAY_ERROR, "relay.error")       /* ICMP errors and the like, of datagrams sent */          \
@@ -50,6 +51,7 @@
     X(LIMIT_FLOWS, "limit.flows")                                                                  \
     X(LIMIT_HALFOPEN, "limit.halfopen")                                                            \
     X(LIMIT_DIALS, "limit.dials")                                                                  \
+    X(HOOK_FULL, "hook.full")           /* the embedder owes too many answers: refused */           \
     X(LIMIT_PEEK, "limit.peek")                                                                    \
     X(LIMIT_PINS, "limit.pins")                                                                    \
     X(LIMIT_DNS, "limit.dns")                                                                      \

@@ -154,7 +154,7 @@ static void print_dns(const struct config *c, FILE *out)
     const struct instance_config *in = &c->instance;
     char text[ADDR_ENDPOINT_TEXT_MAX];
 
-    (void)fputs("dns:\n  mode: pinned\n  upstream: [", out);
+    (void)fprintf(out, "dns:\n  mode: %s\n  upstream: [", in->fake_ip ? "fake-ip" : "pinned");
     for (unsigned i = 0; i < in->resolver_count; i++)
         (void)fprintf(out, "%s\"%s\"", i == 0 ? "" : ", ",
                       addr_endpoint_format(&in->resolvers[i].addr, in->resolvers[i].port, text));

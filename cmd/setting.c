@@ -145,10 +145,12 @@ static int take_name(const char *text, char out[static NAME_TEXT_MAX + 1], struc
 
 int setting_dns_mode(struct config *c, const char *text, struct problem *p)
 {
-    (void)c;
-    if (strcmp(text, "pinned") != 0)
-        return problem_set(p, "this version has pinned only", "'%s' is not a mode of the resolver", text);
-    return 0; /* what is so anyway */
+    bool fake = strcmp(text, "fake-ip") == 0;
+
+    if (!fake && strcmp(text, "pinned") != 0)
+        return problem_set(p, "pinned, or fake-ip", "'%s' is not a mode of the resolver", text);
+    c->instance.fake_ip = fake;
+    return 0;
 }
 
 static int take_endpoint(const char *text, struct upstream_server *out)

@@ -10,11 +10,13 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "datapath/asking.h"
 #include "datapath/bridge.h"
 #include "datapath/dns_session.h"
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
+#include "datapath/named.h"
 #include "datapath/peek.h"
 #include "datapath/resolver.h"
 #include "datapath/verdicts.h"
@@ -31,8 +33,9 @@ static unsigned dial_addrs(const struct flow *flow, struct addr out_addrs[static
     }
     if (flow->group == GROUP_GUEST)
         return 0;
-    out_addrs[0] = flow->key.dst;
-    return 1;
+    out_addrs[0] = *flow_target(flow);
+    out_addrs[1] = flow->to[1];
+    return out_addrs[1].family == ADDR_NONE ? 1 : 2;
 }
 
 static void dial_over(struct flow *flow)
@@ -40,7 +43,8 @@ static void dial_over(struct flow *flow)
     if (flow->counts_dial)
         flow->link->dials--;
     flow->counts_dial = false;
-    flow->dial_ms = (uint32_t)(instance_now(flow->instance) - flow->dial_from_ms);
+    if (flow->dial_from_ms > 0)
+        flow->dial_ms = (uint32_t)(instance_now(flow->instance) - flow->dial_from_ms);
 }
 
 static void accept_guest(struct flow *flow)
@@ -63,6 +67,19 @@ static void accept_guest(struct flow *flow)
     flow->link->half_open++;
 }
 
+void admit_accept(struct flow *flow)
+{
+    accept_guest(flow);
+}
+
+/* Its bytes are to be read: some may be there already. */
+static void peek(struct flow *flow)
+{
+    peek_start(flow);
+    if (tcp_conn_held(&flow->conn) > 0 || tcp_conn_eof(&flow->conn))
+        peek_bytes(flow);
+}
+
 static void on_dialed(struct dial *dial, int status)
 {
     struct flow *flow = CONTAINER_OF(dial, struct flow, dial);
@@ -77,20 +94,22 @@ static void on_dialed(struct dial *dial, int status)
         return;
     }
     flow_set_deadline(&in->flows, flow, 0);
-    bridge_set_host(flow, (uv_stream_t *)&dial->tcp);
-    if (flow->accepted) { /* it was peeked at: its bytes are judged and held */
-        flow_move(flow, FLOW_OPEN);
-        flow_arm_idle(flow);
-        bridge_start_down(flow);
-        bridge_push_up(flow);
-        return;
+    if (flow->to[1].family != ADDR_NONE) { /* of several, this one */
+        flow->to[0] = *dial_peer(dial);
+        flow->to[1] = (struct addr){.family = ADDR_NONE};
     }
+    bridge_set_host(flow, (uv_stream_t *)&dial->tcp);
     flow_move(flow, flow->verdict.action == VERDICT_JUDGE ? FLOW_JUDGING : FLOW_OPEN);
-    accept_guest(flow);
-    if (flow->state == FLOW_JUDGING)
-        peek_start(flow);
-    else if (flow->state == FLOW_OPEN)
+    if (!flow->accepted)
+        accept_guest(flow);
+    else if (tcp_conn_established(&flow->conn)) /* it was peeked at, or waited for long */
+        bridge_start_down(flow);
+    if (flow->state == FLOW_JUDGING) {
+        peek(flow);
+    } else if (flow->state == FLOW_OPEN) {
         flow_arm_idle(flow);
+        bridge_push_up(flow);
+    }
 }
 
 void admit_dial(struct flow *flow)
@@ -100,8 +119,9 @@ void admit_dial(struct flow *flow)
     unsigned count;
     int err = -EHOSTUNREACH;
 
-    /* The very address handed to connect(), classified once more: interfaces and groups may have changed. */
-    if (policy_group(in->policy, &flow->key.dst) != flow->group) {
+    /* The very addresses handed to connect(), classified once more: interfaces and groups may have changed. */
+    if (policy_group(in->policy, flow_target(flow)) != flow->group ||
+        (flow->to[1].family != ADDR_NONE && policy_group(in->policy, &flow->to[1]) != flow->group)) {
         flow_kill(flow, FLOW_CLOSE_POLICY, REASON_POLICY_REVOKED);
         return;
     }
@@ -175,14 +195,98 @@ static void open_dns(struct link *link, const struct flow_key *key, const struct
     accept_guest(flow);
 }
 
+/* A flow for the SYN, or NULL: then the guest has its refusal. */
+static struct flow *claim_tcp(struct link *link, const struct flow_key *key, const struct tcp_syn *syn)
+{
+    struct flow *flow = claim(link, key, FLOW_TCP);
+
+    if (!flow) {
+        refuse_for_limit(link->instance, link, key, syn, COUNTER_LIMIT_FLOWS, REASON_LIMIT_FLOWS);
+        return NULL;
+    }
+    bridge_init(flow);
+    flow->syn = *syn;
+    return flow;
+}
+
+void admit_enter(struct flow *flow, const struct verdict *v, enum group group)
+{
+    dial_over(flow); /* what it asked about counted as one */
+    flow->group = group;
+    verdict_keep(flow, v, "dns");
+    if (v->action != VERDICT_PEEK) {
+        admit_dial(flow);
+        return;
+    }
+    flow_move(flow, FLOW_PEEKING);
+    if (!flow->accepted)
+        accept_guest(flow);
+    if (flow->state == FLOW_PEEKING)
+        peek(flow);
+}
+
+void admit_refuse(struct flow *flow, const struct verdict *v)
+{
+    flow_record_deny(flow->instance, flow->link, &flow->key, v, "open", flow_id(&flow->instance->flows, flow));
+    flow->recorded = true;
+    if (flow->syn.len > 0)
+        flow_answer_denied_syn(flow->link, &flow->syn, v->reason);
+    flow->syn.len = 0; /* answered */
+    flow_kill(flow, FLOW_CLOSE_POLICY, v->reason);
+}
+
+void admit_unreachable(struct flow *flow, enum reason reason)
+{
+    guest_send_unreachable(flow->link->guest, flow->syn.bytes, flow->syn.len, UNREACHABLE_HOST, 0);
+    flow->syn.len = 0; /* answered */
+    instance_count(flow->instance, COUNTER_DIAL_UNREACHABLE);
+    flow_kill(flow, FLOW_CLOSE_NONE, reason);
+}
+
+/* The flow has to wait; that counts as a dial. @token: what for; 0: for where its name leads. */
+static void open_asking(struct link *link, const struct flow_key *key, const struct tcp_syn *syn, uint64_t token)
+{
+    struct instance *in = link->instance;
+    bool full = link->dials >= in->config.limits.dials;
+    struct flow *flow = full ? NULL : claim_tcp(link, key, syn);
+
+    if (full)
+        refuse_for_limit(in, link, key, syn, COUNTER_LIMIT_DIALS, REASON_LIMIT_DIALS);
+    if (!flow) {
+        hook_forget(in, token);
+        return;
+    }
+    flow->counts_dial = true;
+    link->dials++;
+    flow->token = token;
+    asking_start(flow);
+}
+
+/* The destination stands for a name: no rule can be asked before it is known where that leads. */
+static void open_named(struct link *link, const struct flow_key *key, const struct tcp_syn *syn)
+{
+    struct verdict v = verdict_deny(REASON_NAME_UNPINNED);
+
+    if (named_name(link, &key->dst))
+        open_asking(link, key, syn, 0);
+    else
+        refuse_syn(link->instance, link, key, syn, &v);
+}
+
 static void open_flow(struct link *link, const struct flow_key *key, const struct tcp_syn *syn)
 {
     struct instance *in = link->instance;
     struct verdict v;
     enum group group;
     struct flow *flow;
+    uint64_t token;
 
-    verdict_open(link, key, &v, &group);
+    verdict_open(link, key, &key->dst, &v, &group);
+    token = asking_new(link, key, &v);
+    if (token != 0) {
+        open_asking(link, key, syn, token);
+        return;
+    }
     if (v.action == VERDICT_DENY) {
         refuse_syn(in, link, key, syn, &v);
         return;
@@ -191,23 +295,9 @@ static void open_flow(struct link *link, const struct flow_key *key, const struc
         refuse_for_limit(in, link, key, syn, COUNTER_LIMIT_DIALS, REASON_LIMIT_DIALS);
         return;
     }
-    flow = claim(link, key, FLOW_TCP);
-    if (!flow) {
-        refuse_for_limit(in, link, key, syn, COUNTER_LIMIT_FLOWS, REASON_LIMIT_FLOWS);
-        return;
-    }
-    bridge_init(flow);
-    flow->syn = *syn;
-    flow->group = group;
-    verdict_keep(flow, &v, "dns");
-    if (v.action == VERDICT_PEEK) {
-        flow_move(flow, FLOW_PEEKING);
-        accept_guest(flow);
-        if (flow->state == FLOW_PEEKING)
-            peek_start(flow);
-        return;
-    }
-    admit_dial(flow);
+    flow = claim_tcp(link, key, syn);
+    if (flow)
+        admit_enter(flow, &v, group);
 }
 
 static void on_syn(struct link *link, const struct flow_key *key, const struct frame *f)
@@ -225,6 +315,8 @@ static void on_syn(struct link *link, const struct flow_key *key, const struct f
     }
     if (key->port == RESOLVER_PORT && resolver_takes(link, RULE_TCP, &key->dst))
         open_dns(link, key, &syn);
+    else if (named_is(in, &key->dst))
+        open_named(link, key, &syn);
     else
         open_flow(link, key, &syn);
 }
@@ -255,7 +347,7 @@ static void segment_of_parked(struct flow *flow, const struct frame *f)
 
 static void segment_of(struct flow *flow, struct frame *f, struct buf *buf)
 {
-    if (flow->state == FLOW_DIALING && !flow->accepted) {
+    if ((flow->state == FLOW_ASKING || flow->state == FLOW_DIALING) && !flow->accepted) {
         segment_of_parked(flow, f);
         return;
     }

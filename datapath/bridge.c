@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "datapath/flow_end.h"
+#include "datapath/follow.h"
 #include "datapath/instance_private.h"
 #include "proxy/host_stream.h"
 
@@ -26,6 +27,11 @@ enum {
 
 static void push_down(struct flow *flow);
 static void host_broke(struct flow *flow);
+
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
 
 static uv_stream_t *host_of(struct flow *flow)
 {
@@ -103,6 +109,7 @@ static void taken(struct flow *flow, size_t n)
 {
     flow->up_bytes += n;
     flow->active_ms = instance_now(flow->instance);
+    follow_taken(flow, n);
     tcp_conn_consume(&flow->conn, n);
 }
 
@@ -122,19 +129,28 @@ static void on_written(uv_write_t *req, int status)
     bridge_push_up(flow);
 }
 
-static int collect(struct flow *flow, uv_buf_t bufs[static WRITE_IOV_MAX], size_t *out_total)
+/* How many of the held bytes may go up now. 0: none, or the flow is over. */
+static size_t up_allowance(struct flow *flow)
+{
+    return flow->as.bridge.follow ? follow_allowance(flow) : tcp_conn_held(&flow->conn);
+}
+
+/* At most @allowed bytes. */
+static int collect(struct flow *flow, size_t allowed, uv_buf_t bufs[static WRITE_IOV_MAX], size_t *out_total)
 {
     struct iovec iov[WRITE_IOV_MAX];
     int n = tcp_conn_peek(&flow->conn, iov, WRITE_IOV_MAX);
     size_t total = 0;
 
     for (int i = 0; i < n; i++) {
-        if (total > 0 && total + iov[i].iov_len > WRITE_BYTES_MAX) {
+        size_t len = smaller(iov[i].iov_len, allowed - total);
+
+        if (len == 0 || (total > 0 && total + len > WRITE_BYTES_MAX)) {
             n = i;
             break;
         }
-        bufs[i] = uv_buf_init(iov[i].iov_base, (unsigned)iov[i].iov_len);
-        total += iov[i].iov_len;
+        bufs[i] = uv_buf_init(iov[i].iov_base, (unsigned)len);
+        total += len;
     }
     *out_total = total;
     return n;
@@ -144,23 +160,24 @@ void bridge_push_up(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
     uv_buf_t bufs[WRITE_IOV_MAX];
-    size_t total;
+    size_t total, allowed;
     int n;
 
-    while (b->writing == 0 && tcp_conn_held(&flow->conn) > 0) {
+    while (b->writing == 0 && (allowed = up_allowance(flow)) > 0) {
         int r;
 
-        n = collect(flow, bufs, &total);
+        n = collect(flow, allowed, bufs, &total);
         r = uv_try_write(host_of(flow), bufs, (unsigned)n);
         if (r > 0) {
             taken(flow, (size_t)r);
+            allowed -= (size_t)r;
             if ((size_t)r == total)
                 continue;
         } else if (r != UV_EAGAIN) {
             host_broke(flow);
             return;
         }
-        n = collect(flow, bufs, &total);
+        n = collect(flow, allowed, bufs, &total);
         tcp_conn_pin(&flow->conn, total);
         b->writing = (uint32_t)total;
         r = uv_write(&b->write, host_of(flow), bufs, (unsigned)n, on_written);
@@ -170,7 +187,16 @@ void bridge_push_up(struct flow *flow)
             return;
         }
     }
-    shut_host_if_due(flow);
+    if (flow->state == FLOW_OPEN)
+        shut_host_if_due(flow);
+}
+
+void bridge_push_up_soon(struct flow *flow)
+{
+    struct list *node = &flow->as.bridge.up_node;
+
+    if (!list_linked(node))
+        list_append(&flow->instance->up_due, node);
 }
 
 /*
@@ -185,8 +211,7 @@ void bridge_data(struct flow *flow)
     if (b->writing > 0)
         return; /* on_written() goes on */
     if (tcp_conn_held(&flow->conn) < GATHER_TO && pool_left(pool) >= pool->bytes_max / 2) {
-        if (!list_linked(&b->up_node))
-            list_append(&flow->instance->up_due, &b->up_node);
+        bridge_push_up_soon(flow);
         return;
     }
     list_unlink(&b->up_node);
@@ -348,11 +373,6 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         push_down(flow);
 }
 
-static size_t smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
 /*
  * What one flow may keep queued for its guest. Dynamic thresholds (Choudhury and Hahne, "Dynamic queue length
  * thresholds", 1998) twice: bulk flows share QUEUES_CACHED, so that bytes are still in the processor's cache when they
@@ -404,6 +424,8 @@ static void hand_over(struct flow *flow)
         b->queued += (uint32_t)n;
         flow->instance->down_queued += (uint64_t)n;
         flow->down_bytes += (uint64_t)n;
+        if (b->follow && !follow_server(flow, chunk->data + b->send_at - n, (size_t)n))
+            return;
         if ((uint32_t)n < here)
             break;
     }
@@ -466,6 +488,8 @@ static void host_broke(struct flow *flow)
             break;
         take_from_host(flow, n);
         hand_over(flow);
+        if (flow->killed)
+            return;
     }
     flow_kill(flow, FLOW_CLOSE_PEER_RST, REASON_DIAL_RESET);
 }
@@ -499,6 +523,8 @@ static void read_or_pause(struct flow *flow)
         if (flow->killed || b->down.state != HALF_OPEN)
             return;
         hand_over(flow);
+        if (flow->killed)
+            return;
     }
     if (b->reading || b->more || !wants_bytes(flow))
         return;
@@ -512,11 +538,14 @@ static void push_down(struct flow *flow)
     struct bridge *b = &flow->as.bridge;
 
     hand_over(flow);
+    if (flow->killed)
+        return;
     read_or_pause(flow);
     if (flow->killed || !half_should_shut(&b->down, b->unsent))
         return;
     tcp_conn_shutdown(&flow->conn);
     half_sink_shut(&b->down);
+    follow_server_end(flow);
     finish_if_done(flow);
 }
 
@@ -532,6 +561,8 @@ void bridge_acked(struct flow *flow, size_t n)
 {
     struct bridge *b = &flow->as.bridge;
 
+    if (flow->refused)
+        n = smaller(n, b->queued); /* the rest is the refusal, and that a constant */
     CHECK(n <= b->queued);
     b->queued -= (uint32_t)n;
     flow->instance->down_queued -= n;
@@ -550,12 +581,21 @@ void bridge_acked(struct flow *flow, size_t n)
         push_down(flow);
 }
 
-void bridge_release(struct flow *flow)
+void bridge_stop(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
 
     list_unlink(&b->up_node);
     list_unlink(&b->starved_node);
+    follow_free(flow);
+    b->reading = false;
+}
+
+void bridge_release(struct flow *flow)
+{
+    struct bridge *b = &flow->as.bridge;
+
+    bridge_stop(flow);
     for (struct buf *chunk = b->chunk_first; chunk;) {
         struct buf *next = chunk->next;
 
@@ -565,7 +605,6 @@ void bridge_release(struct flow *flow)
     b->chunk_first = b->chunk_last = b->chunk_send = NULL;
     flow->instance->down_queued -= b->queued;
     b->queued = b->unsent = 0;
-    b->reading = false;
 }
 
 bool bridge_resume_starved(struct instance *in)

@@ -24,11 +24,17 @@ void bridge_push_up(struct flow *flow);
 /** More of the guest's bytes are held (state OPEN): they leave now, or with others soon. */
 void bridge_data(struct flow *flow);
 
+/** Held bytes may leave that could not before: they do at the end of the turn. */
+void bridge_push_up_soon(struct flow *flow);
+
 /** End of a turn: write what was gathered. */
 void bridge_write_due(struct instance *in);
 
 /** The guest acknowledged @n bytes. */
 void bridge_acked(struct flow *flow, size_t n);
+
+/** Nothing is moved any more; what the guest has not acknowledged stays until bridge_release(). */
+void bridge_stop(struct flow *flow);
 
 /** Give every buffer back; the guest connection and the host stream are already stopped. */
 void bridge_release(struct flow *flow);

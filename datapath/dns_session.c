@@ -156,7 +156,7 @@ static bool take_one(struct dns_session *s)
 {
     struct flow *flow = s->flow;
     uint8_t bytes[LENGTH_BYTES + DNS_SESSION_QUESTION_BYTES_MAX];
-    size_t have = tcp_conn_copy(&flow->conn, bytes, sizeof(bytes)), len;
+    size_t have = tcp_conn_copy(&flow->conn, 0, bytes, sizeof(bytes)), len;
 
     if (have < LENGTH_BYTES)
         return false;

@@ -106,6 +106,7 @@ struct flow *flow_claim(struct flow_table *t, const struct flow_key *key, uint64
     flow->opened_ms = flow->active_ms = now_ms;
     flow->counts_live = true;
     list_init(&flow->node);
+    list_init(&flow->wait_node);
     t->live++;
     table_add(&t->index, (uint32_t)(flow - t->flows));
     flow->state = FLOW_CLAIMED;
@@ -158,7 +159,9 @@ void flow_move(struct flow *flow, enum flow_state state)
 {
     static const uint8_t allowed[] = {
         [FLOW_FREE] = 1 << FLOW_CLAIMED,
-        [FLOW_CLAIMED] = 1 << FLOW_DIALING | 1 << FLOW_PEEKING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
+        [FLOW_CLAIMED] =
+            1 << FLOW_ASKING | 1 << FLOW_DIALING | 1 << FLOW_PEEKING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
+        [FLOW_ASKING] = 1 << FLOW_DIALING | 1 << FLOW_PEEKING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
         [FLOW_DIALING] = 1 << FLOW_JUDGING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
         [FLOW_PEEKING] = 1 << FLOW_DIALING | 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
         [FLOW_JUDGING] = 1 << FLOW_OPEN | 1 << FLOW_CLOSING,
@@ -240,6 +243,8 @@ const char *flow_close_name(enum flow_close how)
         return "limit";
     case FLOW_CLOSE_POLICY:
         return "policy";
+    case FLOW_CLOSE_HOOK:
+        return "hook";
     case FLOW_CLOSE_SHUTDOWN:
         return "shutdown";
     }

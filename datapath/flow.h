@@ -6,9 +6,11 @@
  *          CLAIMED → PEEKING → DIALING → OPEN                     (name ambiguous: the guest is accepted first)
  *          CLAIMED → PEEKING → OPEN                               (QUIC that is read: its datagrams are held)
  *          CLAIMED → OPEN                                         (UDP, ping, and DNS over TCP: nothing is dialled)
+ *          CLAIMED → ASKING → as from CLAIMED                     (its destination stands for a name: named.c)
  *   any but FREE → CLOSING
  *
  *   CLAIMED   found by its key; must leave this state before the entry point that claimed it returns
+ *   ASKING    the name is being resolved; the guest's SYN is parked, or its datagrams are held
  *   DIALING   the host socket connects; the guest's SYN is parked, or its bytes are held
  *   PEEKING   the guest is connected, its bytes are held and read for a name; nothing was dialled
  *   JUDGING   both sides are connected; the server's bytes flow, the guest's are held
@@ -38,8 +40,19 @@ struct instance;
 struct link;
 struct endpoint;
 struct relay_quic;
+struct follow;
+struct held;
 
-enum flow_state { FLOW_FREE, FLOW_CLAIMED, FLOW_DIALING, FLOW_PEEKING, FLOW_JUDGING, FLOW_OPEN, FLOW_CLOSING };
+enum flow_state {
+    FLOW_FREE,
+    FLOW_CLAIMED,
+    FLOW_ASKING,
+    FLOW_DIALING,
+    FLOW_PEEKING,
+    FLOW_JUDGING,
+    FLOW_OPEN,
+    FLOW_CLOSING,
+};
 enum flow_kind { FLOW_TCP, FLOW_DNS_TCP, FLOW_UDP, FLOW_PING };
 
 /* How a flow ended, as the record says it. */
@@ -52,6 +65,7 @@ enum flow_close {
     FLOW_CLOSE_IDLE,
     FLOW_CLOSE_LIMIT,
     FLOW_CLOSE_POLICY,
+    FLOW_CLOSE_HOOK,
     FLOW_CLOSE_SHUTDOWN,
 };
 
@@ -76,6 +90,7 @@ struct flow_verdict {
 struct bridge {
     uv_stream_t *host;            /* borrowed: connected; NULL before that */
     struct half up, down;
+    struct follow *follow;        /* owned: what the guest says is still read; NULL: bytes pass as they are */
     uv_write_t write;
     uint32_t writing;             /* bytes of the guest's handed to uv_write() */
     uv_shutdown_t shutdown;
@@ -95,6 +110,7 @@ struct bridge {
 struct relay_flow {
     struct endpoint *endpoint; /* borrowed; counted there */
     struct relay_quic *quic;   /* owned: its Initials are read; NULL: they are not */
+    struct held *held;         /* owned: ASKING; else NULL */
     struct list endpoint_node;
 };
 
@@ -115,7 +131,12 @@ struct flow {
     bool refused;                 /* an alert or a 403 is on its way */
     bool counts_dial, counts_half_open, counts_live, counts_peek;
     enum flow_close close_how;    /* which end came first */
-    enum group group;             /* of key.dst when it was judged; compared again before connect() */
+    struct addr to[DIAL_ADDRS_MAX]; /* where it goes when key.dst stands for a name; ADDR_NONE: to key.dst */
+    struct list wait_node;        /* on a lookup of the resolver's */
+    uint64_t token;               /* of the question to the embedder that it waits for (asking.h); 0: none */
+    uint64_t asked_ms;            /* when that was asked */
+    uint8_t asked;                /* named.c: which questions, and what came of them */
+    enum group group;             /* of its target when it was judged; compared again before connect() */
     struct flow_verdict verdict;  /* the last one */
     const char *name_src;         /* static: where `name` is from */
     char *name;                   /* owned: the name it was decided by, NULL: none */
@@ -170,6 +191,12 @@ void flow_set_verdict(struct flow *flow, const struct verdict *verdict);
 
 /** The flow's verdict with its name. */
 void flow_get_verdict(const struct flow *flow, struct verdict *out_verdict);
+
+/** The address the flow really goes to. */
+static inline const struct addr *flow_target(const struct flow *flow)
+{
+    return flow->to[0].family != ADDR_NONE ? &flow->to[0] : &flow->key.dst;
+}
 
 /** Replace a text of the flow (name, said, alpn) by a copy; "" clears it. Out of memory: it is cleared. */
 void flow_set_text(char **text, const char *value);

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "datapath/asking.h"
 #include "datapath/bridge.h"
 #include "datapath/dns_session.h"
+#include "datapath/follow.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 #include "datapath/relay.h"
@@ -34,6 +36,18 @@ static struct record record_of(const struct link *link, const struct flow_key *k
         .tag = rule ? rule->tag : NULL,
         .would_deny = v->audited,
     };
+}
+
+static struct record record_of_flow(const struct flow *flow, const struct verdict *v)
+{
+    struct record r = record_of(flow->link, &flow->key, v);
+
+    r.flow = flow_id(&flow->instance->flows, flow);
+    if (flow->to[0].family != ADDR_NONE) {
+        r.peer = flow->to[0];
+        r.peer_port = flow->key.port;
+    }
+    return r;
 }
 
 static void put(struct instance *in, const struct record *r)
@@ -80,6 +94,17 @@ static void add_evidence(const struct flow *flow, struct record *r)
     r->t_peek_ms = flow->peek_ms;
 }
 
+/* What a flow has done by now that was let in. */
+static void add_life(struct flow *flow, struct record *r)
+{
+    r->close = flow_close_name(flow->close_how);
+    r->has_bytes = true;
+    r->up = flow->up_bytes;
+    r->down = flow->down_bytes;
+    r->t_dial_ms = flow->dial_ms;
+    r->dur_ms = (uint32_t)(instance_now(flow->instance) - flow->opened_ms);
+}
+
 /* The one record of a flow that was let in. */
 static void record_close(struct flow *flow, enum reason reason)
 {
@@ -91,17 +116,11 @@ static void record_close(struct flow *flow, enum reason reason)
         return;
     flow->recorded = true;
     flow_get_verdict(flow, &v);
-    r = record_of(flow->link, &flow->key, &v);
+    r = record_of_flow(flow, &v);
     r.event = RECORD_CLOSE;
-    r.flow = flow_id(&in->flows, flow);
     r.verdict = flow->verdict.audited ? "audit" : "allow";
     r.reason = reason;
-    r.close = flow_close_name(flow->close_how);
-    r.has_bytes = true;
-    r.up = flow->up_bytes;
-    r.down = flow->down_bytes;
-    r.t_dial_ms = flow->dial_ms;
-    r.dur_ms = (uint32_t)(instance_now(in) - flow->opened_ms);
+    add_life(flow, &r);
     add_evidence(flow, &r);
     put(in, &r);
 }
@@ -136,6 +155,8 @@ static void let_go(struct flow *flow)
         flow->link->half_open--;
     flow->counts_dial = flow->counts_half_open = false;
     peek_over(flow);
+    asking_forget(flow);
+    list_unlink(&flow->wait_node);
     pins_release(flow->link->pins, flow->pin);
     flow->pin = NULL;
     close_host(flow, true);
@@ -197,8 +218,11 @@ static enum tongue tongue_of(const struct flow *flow, const struct evidence *e)
 {
     struct iovec first;
 
-    if (flow->down_bytes > 0 || !tcp_conn_established(&flow->conn) || tcp_conn_peek(&flow->conn, &first, 1) == 0)
-        return TONGUE_NONE; /* behind a server's bytes it would be read as the server's */
+    if (!tcp_conn_established(&flow->conn) || tcp_conn_peek(&flow->conn, &first, 1) == 0)
+        return TONGUE_NONE;
+    /* Behind a server's bytes it would be read as the server's, before they come as the answer to another request. */
+    if (flow->as.bridge.follow ? !follow_may_answer(flow) : flow->down_bytes > 0)
+        return TONGUE_NONE;
     if (*(const uint8_t *)first.iov_base == 22)
         return TONGUE_TLS; /* a handshake record, however it goes on */
     if (e->kind == EVIDENCE_HTTP ||
@@ -229,14 +253,17 @@ static void say_refusal(struct flow *flow, enum tongue tongue, enum reason reaso
 void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, const struct evidence *evidence)
 {
     struct instance *in = flow->instance;
-    struct record r = record_of(flow->link, &flow->key, verdict);
+    struct record r = record_of_flow(flow, verdict);
     enum tongue tongue = tongue_of(flow, evidence);
 
     r.event = RECORD_DENY;
-    r.flow = flow_id(&in->flows, flow);
     r.verdict = "deny";
     r.reason = verdict->reason;
     r.stage = "bytes";
+    if (flow->state == FLOW_OPEN) { /* for something it said later */
+        flow->close_how = FLOW_CLOSE_POLICY;
+        add_life(flow, &r);
+    }
     add_evidence(flow, &r);
     instance_count(in, COUNTER_FLOWS_DENIED);
     put(in, &r);
@@ -246,7 +273,7 @@ void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, cons
         flow_kill(flow, FLOW_CLOSE_POLICY, verdict->reason);
         return;
     }
-    bridge_release(flow);
+    bridge_stop(flow);
     close_host(flow, true);
     flow_move(flow, FLOW_CLOSING);
     flow->refused = true;

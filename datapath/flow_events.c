@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/check.h"
+#include "datapath/asking.h"
 #include "datapath/bridge.h"
 #include "datapath/dns_session.h"
 #include "datapath/flow_end.h"
@@ -51,6 +52,7 @@ static void on_data(struct tcp_conn *conn)
     case FLOW_OPEN:
         bridge_data(flow);
         break;
+    case FLOW_ASKING:
     case FLOW_DIALING: /* judged, and held until the host is connected */
         break;
     case FLOW_CLOSING: /* nobody wants it any more; credited, or lwIP would answer with RST */
@@ -68,7 +70,7 @@ static void on_acked(struct tcp_conn *conn, size_t n)
 
     if (flow->kind == FLOW_DNS_TCP)
         dns_session_acked(flow, n);
-    else if (!flow->refused) /* a refusal's bytes are constants */
+    else
         bridge_acked(flow, n);
 }
 
@@ -217,7 +219,9 @@ static void closing_is_due(struct flow *flow)
 {
     uint64_t now_ms = instance_now(flow->instance);
 
-    if (!flow->refused && tcp_conn_live(&flow->conn) && now_ms - flow->conn.heard_ms < INSTANCE_LINGER_MS)
+    bool said = flow->refused && flow->as.bridge.queued == 0;
+
+    if (!said && tcp_conn_live(&flow->conn) && now_ms - flow->conn.heard_ms < INSTANCE_LINGER_MS)
         flow_set_deadline(&flow->instance->flows, flow, now_ms + INSTANCE_LINGER_MS);
     else
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
@@ -225,6 +229,10 @@ static void closing_is_due(struct flow *flow)
 
 void flow_deadline(struct flow *flow)
 {
+    if (flow->state == FLOW_ASKING || flow->token != 0) {
+        asking_due(flow);
+        return;
+    }
     if (relay_quic_waits(flow)) {
         relay_quic_silence(flow);
         return;
@@ -248,6 +256,7 @@ void flow_deadline(struct flow *flow)
         break;
     case FLOW_FREE:
     case FLOW_CLAIMED:
+    case FLOW_ASKING:
         CHECK(!"a deadline of a flow that is not there");
     }
 }

@@ -195,6 +195,7 @@ static void arm_deadline(struct instance *in)
         trim_due(in, now_ms),
         in->advertise_ms,
         expiry_due(in, now_ms),
+        resolver_next_due(in->resolver),
         in->again ? now_ms : 0,
     };
 
@@ -272,6 +273,7 @@ static void on_deadline(uv_timer_t *timer)
         pool_trim(&in->pool);
         in->trim_ms = 0;
     }
+    resolver_due(in->resolver);
     while ((flow = flow_take_due(&in->flows, instance_now(in))))
         flow_deadline(flow);
 }
@@ -400,9 +402,12 @@ int instance_new(uv_loop_t *loop, const struct instance_config *config, struct i
         err = stack_new(&sc, uv_now(loop), &in->stack);
     if (err == 0)
         err = make_relays(in);
+    if (err == 0 && config->hook.on_decide && !(in->hook = hook_new(in)))
+        err = -ENOMEM;
     if (err == 0) /* last: from here on an end takes a turn of the loop */
         err = host_watch_start(&in->host, loop, on_host_change, in);
     if (err < 0) {
+        hook_discard(in->hook);
         free_parts(in);
         return err;
     }
@@ -457,6 +462,10 @@ void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx
     host_watch_close(&in->host, on_host_closed);
     resolver_close(in->resolver);
     relay_close(in->relay);
+    if (in->hook) {
+        in->handles++;
+        hook_close(in->hook);
+    }
     in->closing = true;
     /* Flows may have handles on their way out: the rest goes when the table is empty. */
     (void)uv_timer_stop(&in->tick_timer);

@@ -15,7 +15,9 @@
 
 #include "base/counters.h"
 #include "base/pool.h"
+#include "base/siphash.h"
 #include "datapath/flow.h"
+#include "datapath/hook.h"
 #include "datapath/host_addrs.h"
 #include "datapath/network.h"
 #include "datapath/record.h"
@@ -72,9 +74,12 @@ struct instance_config {
     unsigned host_count;
     char aliases[INSTANCE_ALIASES_MAX][NAME_TEXT_MAX + 1];
     unsigned alias_count;
+    bool fake_ip;                          /* names get addresses of a pool, and flows there go by name (named.h) */
+    struct siphash_key fake_ip_key;        /* which ones: the same key, the same addresses. Zero: a random one */
     bool rebind_strip;                     /* forbidden addresses are cut from an answer; else they spoil it */
     bool unrouted_strip;                   /* and those to which the host has no route; else they are told */
     struct instance_limits limits;
+    struct hook_config hook;               /* the embedder's say */
     int log_fd;                            /* flow log; -1: none. Borrowed */
     /*
      * The host's addresses changed (0), or cannot be told (-E2BIG: more than GROUP_HOST_ADDRS_MAX; -errno): then
@@ -106,6 +111,7 @@ struct instance {
     struct flow_table flows;
     struct record_log log;
     struct resolver *resolver;    /* owned */
+    struct hook *hook;            /* owned; NULL: nobody is asked */
     struct relay *relay;          /* owned: datagram sockets */
     struct relay_udp *udp;        /* owned */
     struct list links;            /* owned */
@@ -160,6 +166,14 @@ int instance_set_policy(struct instance *in, struct policy *policy);
 
 /** Swap the limits, for live flows as well. `flows` and `buffers` stay: what they size was made with them. */
 void instance_set_limits(struct instance *in, const struct instance_limits *limits);
+
+/**
+ * The embedder's answer to a question that was DECIDE_PENDING. From any thread, until instance_close().
+ *
+ * Return: 0, the answer counts if it is still waited for; -EINVAL for DECIDE_PENDING, or when nobody is asked; -ENOBUFS
+ * when HOOK_PENDING_MAX answers came at once: say it again.
+ */
+int instance_resume(struct instance *in, uint64_t token, enum decide_answer answer);
 
 /** The host's addresses that are closed to guests; valid until the loop runs. */
 const struct host_addrs *instance_host_addrs(const struct instance *in);

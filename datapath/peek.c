@@ -4,17 +4,13 @@
 
 #include "base/check.h"
 #include "datapath/admit.h"
+#include "datapath/asking.h"
 #include "datapath/bridge.h"
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
+#include "datapath/follow.h"
 #include "datapath/instance_private.h"
 #include "datapath/verdicts.h"
-
-enum {
-    /* A reader decides once it has seen its own bound and the head of one record more. */
-    PEEK_BYTES_MAX = 64 + (EVIDENCE_TLS_BYTES_MAX > EVIDENCE_HTTP_BYTES_MAX ? EVIDENCE_TLS_BYTES_MAX
-                                                                             : EVIDENCE_HTTP_BYTES_MAX),
-};
 
 static void set_deadline(struct flow *flow)
 {
@@ -45,11 +41,11 @@ void peek_keep(struct flow *flow, const struct evidence *e)
     flow->ech = e->ech;
     flow_set_text(&flow->said, e->name);
     flow_set_text(&flow->alpn, e->alpn);
-    if (flow->peek_from_ms > 0)
+    if (flow->peek_from_ms > 0 && flow->state != FLOW_OPEN) /* of the first name, not of later ones */
         flow->peek_ms = (uint32_t)(instance_now(flow->instance) - flow->peek_from_ms);
 }
 
-static const char *name_src_of(const struct evidence *e)
+const char *peek_name_src(const struct evidence *e)
 {
     if (e->name[0] == '\0')
         return "dns";
@@ -68,57 +64,67 @@ static void let_pass(struct flow *flow)
     bridge_push_up(flow);
 }
 
-static void decide(struct flow *flow, const struct verdict *v, const struct evidence *e)
+static void refuse(struct flow *flow, const struct verdict *v, const struct evidence *e)
+{
+    flow->name_src = peek_name_src(e);
+    flow_refuse_accepted(flow, v, e);
+}
+
+static void refuse_for_limit(struct flow *flow, const struct evidence *e)
+{
+    struct verdict v = verdict_deny(REASON_LIMIT_PEEK);
+
+    instance_count(flow->instance, COUNTER_LIMIT_PEEK);
+    refuse(flow, &v, e);
+}
+
+static void finish(struct flow *flow, const struct verdict *v, const struct evidence *e)
 {
     peek_over(flow);
     peek_keep(flow, e);
-    if (v->action == VERDICT_ALLOW) {
-        verdict_keep(flow, v, name_src_of(e));
-        let_pass(flow);
-    } else {
-        flow->name_src = name_src_of(e);
-        flow_refuse_accepted(flow, v, e);
+    if (v->action != VERDICT_ALLOW) {
+        refuse(flow, v, e);
+        return;
     }
+    verdict_keep(flow, v, peek_name_src(e));
+    if (follow_start(flow, v) < 0)
+        refuse_for_limit(flow, e);
+    else
+        let_pass(flow);
 }
 
-static void judge(struct flow *flow, const struct evidence *e, bool silent)
+static void judge(struct flow *flow, const struct evidence *e)
 {
-    struct verdict_facts known;
     struct verdict v;
 
-    verdict_gather(flow->link, &flow->key, &known);
-    known.facts.evidence = e;
-    if (silent)
-        policy_judge_silent(flow->instance->policy, &known.facts, &v);
-    else
-        policy_judge(flow->instance->policy, &known.facts, &v);
-    decide(flow, &v, e);
+    verdict_judge_bytes(flow, e, &v);
+    if (!asking_bytes(flow, e, &v))
+        finish(flow, &v, e);
 }
 
-static void refuse_for_limit(struct flow *flow)
+/* With FIN and every byte in hand nothing more will come; beyond the buffer the bounds have decided. */
+static void read_held(const struct flow *flow, struct evidence *out_evidence)
 {
-    struct verdict v = verdict_deny(REASON_LIMIT_PEEK);
-    struct evidence none = {.kind = EVIDENCE_OPAQUE};
+    uint8_t bytes[PEEK_BYTES_MAX];
+    size_t len = tcp_conn_copy(&flow->conn, 0, bytes, sizeof(bytes));
 
-    instance_count(flow->instance, COUNTER_LIMIT_PEEK);
-    decide(flow, &v, &none);
+    evidence_read(bytes, len, tcp_conn_eof(&flow->conn) && len == tcp_conn_held(&flow->conn), out_evidence);
 }
 
 void peek_bytes(struct flow *flow)
 {
-    uint8_t bytes[PEEK_BYTES_MAX];
+    bool silent = tcp_conn_eof(&flow->conn) && tcp_conn_held(&flow->conn) == 0;
     struct evidence e;
-    size_t len = tcp_conn_copy(&flow->conn, bytes, sizeof(bytes)), held = tcp_conn_held(&flow->conn);
-    bool eof = tcp_conn_eof(&flow->conn);
 
-    if (eof && held == 0 && (flow->state == FLOW_PEEKING || flow->verdict.strict)) {
+    if (flow->token != 0)
+        return; /* the embedder has been asked */
+    if (silent && (flow->state == FLOW_PEEKING || flow->verdict.strict)) {
         flow_kill(flow, FLOW_CLOSE_GUEST_FIN, REASON_GUEST_CLOSED); /* it left before it said anything */
         return;
     }
-    /* With FIN and every byte in hand nothing more will come; beyond the buffer the bounds have decided. */
-    evidence_read(bytes, len, eof && len == held, &e);
+    read_held(flow, &e);
     if (e.kind != EVIDENCE_UNKNOWN) {
-        judge(flow, &e, false);
+        judge(flow, &e);
         return;
     }
     if (flow->peek_from_ms == 0)
@@ -126,21 +132,38 @@ void peek_bytes(struct flow *flow)
     if (flow->counts_peek)
         return;
     if (flow->link->peeks >= INSTANCE_PEEKS_MAX) {
-        refuse_for_limit(flow);
+        refuse_for_limit(flow, &e);
         return;
     }
     flow->link->peeks++;
     flow->counts_peek = true;
 }
 
+/* Half a hello is not silence: what could still become a name is never taken for opaque bytes. */
+static const struct evidence half = {.kind = EVIDENCE_BAD, .bad = REASON_PEEK_TIMEOUT};
+
 void peek_silence(struct flow *flow)
 {
-    /* Half a hello is not silence: what could still become a name is never taken for opaque bytes. */
-    struct evidence half = {.kind = EVIDENCE_BAD, .bad = REASON_PEEK_TIMEOUT};
     struct evidence none = {.kind = EVIDENCE_UNKNOWN};
+    struct verdict v;
 
-    if (tcp_conn_held(&flow->conn) > 0)
-        judge(flow, &half, false);
-    else
-        judge(flow, &none, true);
+    if (tcp_conn_held(&flow->conn) > 0) {
+        judge(flow, &half);
+        return;
+    }
+    verdict_judge_silent(flow, &v);
+    finish(flow, &v, &none);
+}
+
+void peek_decided(struct flow *flow, enum decide_answer answer)
+{
+    struct evidence e;
+    struct verdict v;
+
+    read_held(flow, &e);
+    if (e.kind == EVIDENCE_UNKNOWN) /* what was asked about is the end of the wait for the rest */
+        e = half;
+    verdict_judge_bytes(flow, &e, &v);
+    asking_apply(flow, answer, &v);
+    finish(flow, &v, &e);
 }

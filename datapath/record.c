@@ -204,6 +204,7 @@ static void remember(struct record_log *log, struct record_denial *d, const stru
     (void)snprintf(d->stage, sizeof(d->stage), "%s", r->stage ? r->stage : "");
     d->record.flow = 0; /* it stands for many */
     d->record.src_port = 0;
+    d->record.has_bytes = false;
     d->record.guest = d->guest;
     d->record.name = d->name;
     d->record.proto = d->proto;

@@ -8,9 +8,12 @@
 
 #include "base/check.h"
 #include "base/table.h"
+#include "datapath/asking.h"
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
+#include "datapath/held.h"
 #include "datapath/instance_private.h"
+#include "datapath/named.h"
 #include "datapath/relay_ping.h"
 #include "datapath/relay_quic.h"
 #include "datapath/relay_udp.h"
@@ -31,6 +34,7 @@ struct endpoint {
     int fd;              /* owned */
     uv_poll_t poll;
     struct list flows;   /* by relay_flow.endpoint_node */
+    unsigned named;      /* the first so many: their destinations stand for names */
     bool df, closing;
 };
 
@@ -117,7 +121,17 @@ static struct addr loopback_of(enum addr_family family)
 /* The host alias stands for the host's loopback, both ways; every other address for itself. */
 static struct addr host_addr(const struct flow *flow)
 {
-    return guest_is_alias(flow->link->guest, &flow->key.dst) ? loopback_of(flow->key.dst.family) : flow->key.dst;
+    return guest_is_alias(flow->link->guest, &flow->key.dst) ? loopback_of(flow->key.dst.family) : *flow_target(flow);
+}
+
+static bool is_named(const struct flow *flow)
+{
+    return flow->to[0].family != ADDR_NONE;
+}
+
+static bool goes_to(const struct flow *flow, const struct addr *peer, uint16_t port)
+{
+    return flow->key.port == port && addr_equal(&flow->to[0], peer);
 }
 
 /* The flow of an endpoint to the peer that a host socket names; NULL: the guest never wrote there. */
@@ -127,6 +141,7 @@ static struct flow *flow_to(struct endpoint *ep, const struct addr *peer, uint16
     struct flow *any = LIST_ENTRY(ep->flows.next, struct flow, as.relay.endpoint_node), *flow;
     struct flow_key key = any->key; /* the guest's half is every flow's here */
     struct addr loopback = loopback_of(peer->family);
+    struct list *node;
 
     key.dst = *peer;
     key.port = any->kind == FLOW_PING ? 0 : port;
@@ -135,7 +150,15 @@ static struct flow *flow_to(struct endpoint *ep, const struct addr *peer, uint16
         key.dst = guest_alias(any->link->guest, peer->family);
         flow = flow_find(&in->flows, &key);
     }
-    return flow && flow->kind == any->kind && flow->as.relay.endpoint == ep ? flow : NULL;
+    if (flow && flow->kind == any->kind && flow->as.relay.endpoint == ep)
+        return flow;
+    node = ep->flows.next;
+    for (unsigned i = 0; i < ep->named; i++, node = node->next) {
+        flow = LIST_ENTRY(node, struct flow, as.relay.endpoint_node);
+        if (goes_to(flow, peer, key.port))
+            return flow;
+    }
+    return NULL;
 }
 
 /* ---- what the network says ---- */
@@ -277,9 +300,11 @@ static int attach(struct flow *flow)
         if (err < 0)
             return err;
     }
+    if (is_named(flow) && ep->named == RELAY_NAMED_MAX)
+        return -ENOSPC;
     flow->as.relay.endpoint = ep;
-    list_append(&ep->flows, &flow->as.relay.endpoint_node);
-    flow->link->relayed++;
+    list_append(is_named(flow) ? ep->flows.next : &ep->flows, &flow->as.relay.endpoint_node);
+    ep->named += is_named(flow);
     return 0;
 }
 
@@ -287,13 +312,16 @@ void relay_detach(struct flow *flow)
 {
     struct endpoint *ep = flow->as.relay.endpoint;
 
+    free(flow->as.relay.held);
+    flow->as.relay.held = NULL;
+    flow->link->relayed--;
     if (!ep)
         return;
     if (flow->kind == FLOW_UDP)
         relay_udp_forget(flow);
     relay_quic_free(flow);
     flow->as.relay.endpoint = NULL;
-    flow->link->relayed--;
+    ep->named -= is_named(flow);
     list_unlink(&flow->as.relay.endpoint_node);
     if (list_empty(&ep->flows))
         endpoint_close(ep);
@@ -361,7 +389,7 @@ int relay_send(struct flow *flow, bool df, const void *bytes, size_t len, uint16
     return err;
 }
 
-/* ---- a new flow ---- */
+/* ---- refusals ---- */
 
 static void refuse(struct link *link, const struct flow_key *key, const struct frame *f, const struct verdict *v)
 {
@@ -376,38 +404,50 @@ void relay_refuse(struct link *link, const struct flow_key *key, const struct fr
     refuse(link, key, f, &v);
 }
 
-/* The host has no socket for the flow. */
-static void no_socket(struct flow *flow, const struct frame *f, int err)
+/* Tell the guest by the first datagram it sent. */
+static void tell_by_held(struct flow *flow, const struct held *h, int error)
 {
-    struct link *link = flow->link;
-    struct relay *relay = link->instance->relay;
-    struct flow_key key = flow->key;
-    bool forbidden = flow->kind == FLOW_PING && (err == -EACCES || err == -EPERM);
-    enum reason reason = forbidden ? REASON_DIAL_UNREACHABLE : REASON_LIMIT_FLOWS;
+    if (h && h->count > 0)
+        tell_guest(flow, error, 0, h->bytes, h->dgrams[0].len < HOST_DGRAM_QUOTE_MAX ? h->dgrams[0].len
+                                                                                     : HOST_DGRAM_QUOTE_MAX);
+}
 
-    flow->recorded = true; /* as a denial */
-    flow_kill(flow, FLOW_CLOSE_LIMIT, reason);
+void relay_refuse_held(struct flow *flow, const struct verdict *v)
+{
+    flow_record_deny(flow->instance, flow->link, &flow->key, v, "open", flow_id(&flow->instance->flows, flow));
+    flow->recorded = true;
+    tell_by_held(flow, flow->as.relay.held, EACCES);
+    flow_kill(flow, FLOW_CLOSE_POLICY, v->reason);
+}
+
+void relay_unreachable(struct flow *flow, enum reason reason)
+{
+    tell_by_held(flow, flow->as.relay.held, EHOSTUNREACH);
+    instance_count(flow->instance, COUNTER_DIAL_UNREACHABLE);
+    flow_kill(flow, FLOW_CLOSE_NONE, reason);
+}
+
+/* ---- a new flow ---- */
+
+/* The host has no socket for the flow, by @err. Return: why that is. */
+static enum reason no_socket(struct link *link, enum flow_kind kind, int err)
+{
+    struct relay *relay = link->instance->relay;
+    bool forbidden = kind == FLOW_PING && (err == -EACCES || err == -EPERM);
+
     instance_count(link->instance, forbidden ? COUNTER_PING_FORBIDDEN : COUNTER_HOST_FD);
     if (forbidden && !relay->ping_forbidden)
         instance_warn(link->instance, "this user may not send pings, so guests cannot: the host's sysctl "
                                       "net.ipv4.ping_group_range says who may");
     relay->ping_forbidden |= forbidden;
-    relay_refuse(link, &key, f, reason);
+    return forbidden ? REASON_DIAL_UNREACHABLE : REASON_LIMIT_FLOWS;
 }
 
-static bool judge(struct link *link, const struct flow_key *key, const struct frame *f, struct verdict *out_verdict,
-                  enum group *out_group)
+static void judge(struct link *link, const struct flow_key *key, struct verdict *out_verdict, enum group *out_group)
 {
-    bool passes;
-
-    verdict_open(link, key, out_verdict, out_group);
-    passes = out_verdict->action == VERDICT_ALLOW || out_verdict->action == VERDICT_PEEK;
-    if (passes && *out_group != GROUP_GUEST)
-        return true;
-    if (passes) /* no guest is reached through the host */
+    verdict_open(link, key, &key->dst, out_verdict, out_group);
+    if (out_verdict->action != VERDICT_DENY && *out_group == GROUP_GUEST) /* no guest is reached through the host */
         *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
-    refuse(link, key, f, out_verdict);
-    return false;
 }
 
 bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f)
@@ -415,19 +455,20 @@ bool relay_judge(struct link *link, const struct flow_key *key, const struct fra
     struct verdict v;
     enum group group;
 
-    return judge(link, key, f, &v, &group);
+    if (named_is(link->instance, &key->dst))
+        return true;
+    judge(link, key, &v, &group);
+    if (v.action == VERDICT_DENY)
+        refuse(link, key, f, &v);
+    return v.action != VERDICT_DENY;
 }
 
-struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind)
+/* A flow for the datagram, or NULL: then it is refused. */
+static struct flow *claim(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind)
 {
     struct instance *in = link->instance;
-    struct verdict v;
-    enum group group;
     struct flow *flow = NULL;
-    int err;
 
-    if (!judge(link, key, f, &v, &group))
-        return NULL;
     if (link_may_open(link) && link->relayed < in->config.limits.udp_flows)
         flow = flow_claim(&in->flows, key, instance_now(in));
     if (!flow) {
@@ -436,24 +477,109 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
         return NULL;
     }
     flow_belongs(flow, link);
+    link->relayed++;
     flow->kind = kind;
-    flow->group = group;
     flow->as.relay = (struct relay_flow){.endpoint = NULL};
     list_init(&flow->as.relay.endpoint_node);
-    err = attach(flow);
+    return flow;
+}
+
+/* Give the flow its socket and let it be open, or read. Return: REASON_OK_RULE, or why not: the flow is over then. */
+static enum reason start(struct flow *flow, const struct verdict *v, enum group group)
+{
+    struct link *link = flow->link;
+    int err = attach(flow);
+
+    flow->group = group;
     if (err < 0) {
-        no_socket(flow, f, err);
-        return NULL;
+        enum reason reason = no_socket(link, flow->kind, err);
+
+        flow->recorded = true; /* as a denial */
+        flow_kill(flow, FLOW_CLOSE_LIMIT, reason);
+        return reason;
     }
-    instance_count(in, COUNTER_FLOWS_OPENED);
-    verdict_keep(flow, &v, "dns");
-    if (v.action == VERDICT_PEEK) {
-        if (relay_quic_start(flow))
-            return flow;
-        relay_refuse(link, key, f, REASON_LIMIT_PEEK);
-        return NULL;
-    }
+    instance_count(flow->instance, COUNTER_FLOWS_OPENED);
+    verdict_keep(flow, v, "dns");
+    if (v->action == VERDICT_PEEK)
+        return relay_quic_start(flow) ? REASON_OK_RULE : REASON_LIMIT_PEEK;
     flow_move(flow, FLOW_OPEN);
     flow_arm_idle(flow);
+    return REASON_OK_RULE;
+}
+
+static struct flow *open_named(struct link *link, const struct flow_key *key, const struct frame *f,
+                               enum flow_kind kind)
+{
+    if (named_name(link, &key->dst))
+        return claim(link, key, f, kind);
+    relay_refuse(link, key, f, REASON_NAME_UNPINNED);
+    return NULL;
+}
+
+struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind)
+{
+    struct verdict v;
+    enum group group;
+    enum reason why;
+    struct flow *flow;
+    uint64_t token;
+
+    if (named_is(link->instance, &key->dst))
+        return open_named(link, key, f, kind);
+    judge(link, key, &v, &group);
+    token = asking_new(link, key, &v);
+    if (token == 0 && v.action == VERDICT_DENY) {
+        refuse(link, key, f, &v);
+        return NULL;
+    }
+    flow = claim(link, key, f, kind);
+    if (token != 0) {
+        if (flow)
+            flow->token = token;
+        else
+            hook_forget(link->instance, token);
+        return flow;
+    }
+    why = flow ? start(flow, &v, group) : REASON_LIMIT_FLOWS;
+    if (flow && why != REASON_OK_RULE) {
+        relay_refuse(link, key, f, why);
+        return NULL;
+    }
     return flow;
+}
+
+/* ---- flows to a name ---- */
+
+void relay_hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+{
+    struct relay_flow *relay = &flow->as.relay;
+
+    if (!relay->held)
+        relay->held = calloc(1, sizeof(*relay->held));
+    if (!relay->held || !held_add(relay->held, bytes, len, df))
+        instance_count(flow->instance, COUNTER_UDP_HELD_DROP);
+}
+
+void relay_enter(struct flow *flow, const struct verdict *v, enum group group)
+{
+    struct held *h = flow->as.relay.held;
+    struct flow_key key = flow->key;
+    struct link *link = flow->link;
+    enum reason why;
+
+    flow->as.relay.held = NULL;
+    why = start(flow, v, group);
+    if (why != REASON_OK_RULE) {
+        struct verdict denied = verdict_deny(why);
+
+        flow_record_deny(link->instance, link, &key, &denied, "open", 0);
+        tell_by_held(flow, h, EACCES);
+    }
+    for (size_t i = 0, at = 0; h && i < h->count && !flow->killed; at += h->dgrams[i++].len) {
+        if (flow->kind == FLOW_PING)
+            relay_ping_send(flow, h->bytes + at, h->dgrams[i].len);
+        else
+            relay_udp_take(flow, h->bytes + at, h->dgrams[i].len, h->dgrams[i].df);
+    }
+    free(h);
 }

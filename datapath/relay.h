@@ -17,6 +17,7 @@ enum {
     RELAY_TURNS_MAX = 4,     /* batches taken from one socket in a turn of the loop */
     RELAY_ERRORS_MAX = 64,   /* of its error queue in a turn */
     RELAY_PING_IDLE_MS = 30000,
+    RELAY_NAMED_MAX = 64,    /* flows of an endpoint to names: among them a reply's is looked for */
 };
 
 struct relay;
@@ -32,7 +33,8 @@ void relay_close(struct relay *relay);
  *
  * @f: the datagram
  *
- * Return: NULL when it is refused.
+ * Return: NULL when it is refused. In FLOW_CLAIMED, the flow has to wait: relay_hold() the datagram, then
+ * asking_start().
  */
 struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind);
 
@@ -41,6 +43,18 @@ bool relay_judge(struct link *link, const struct flow_key *key, const struct fra
 
 /** Refuse a datagram: a record, and ICMP for the guest. */
 void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, enum reason reason);
+
+/** Keep a datagram (of a ping, its message) until the flow knows where it goes. */
+void relay_hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df);
+
+/** A flow that was ASKING has its verdict: what is held goes on. */
+void relay_enter(struct flow *flow, const struct verdict *verdict, enum group group);
+
+/** Refuse a flow that was ASKING: a record, and ICMP for the guest. */
+void relay_refuse_held(struct flow *flow, const struct verdict *verdict);
+
+/** It leads nowhere. */
+void relay_unreachable(struct flow *flow, enum reason reason);
 
 /**
  * Send to the flow's destination.

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "datapath/asking.h"
 #include "datapath/instance_private.h"
 
 enum { ICMP_HEADER_BYTES = 8, ECHO4 = 8, ECHO4_REPLY = 0, ECHO6 = 128, ECHO6_REPLY = 129 };
@@ -58,10 +59,21 @@ void relay_ping_echo(void *ctx, struct guest *guest, struct frame *f)
         return;
     write_request(&e, request);
     flow->active_ms = instance_now(in);
-    if (relay_send(flow, false, request, ICMP_HEADER_BYTES + e.len, 0) < 0)
-        instance_count(in, COUNTER_UDP_HOST_DROP);
+    if (flow->state == FLOW_OPEN) {
+        relay_ping_send(flow, request, ICMP_HEADER_BYTES + e.len);
+        return;
+    }
+    relay_hold(flow, request, ICMP_HEADER_BYTES + e.len, false);
+    if (flow->state == FLOW_CLAIMED)
+        asking_start(flow);
+}
+
+void relay_ping_send(struct flow *flow, const uint8_t *message, size_t len)
+{
+    if (relay_send(flow, false, message, len, 0) < 0)
+        instance_count(flow->instance, COUNTER_UDP_HOST_DROP);
     else
-        flow->up_bytes += e.len;
+        flow->up_bytes += len - ICMP_HEADER_BYTES;
 }
 
 /* An ICMP message of the host's socket as the guest's own echo. Return: false when it is of another type. */

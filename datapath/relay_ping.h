@@ -13,6 +13,7 @@ enum { PING_PAYLOAD_MAX = 64, PING_BURST = 5, PING_EVERY_MS = 1000 };
 void relay_ping_echo(void *ctx, struct guest *guest, struct frame *f);
 
 /* For datapath/relay.c. */
+void relay_ping_send(struct flow *flow, const uint8_t *message, size_t len); /* an ICMP echo of an open flow */
 void relay_ping_reply(struct flow *flow, const struct host_dgram_in *dgram);
 void relay_ping_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len);
 

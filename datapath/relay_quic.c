@@ -3,28 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/asking.h"
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
+#include "datapath/held.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 #include "datapath/relay_udp.h"
 #include "datapath/verdicts.h"
 #include "policy/quic.h"
 
-/* A datagram that waits for the verdict. */
-struct held {
-    uint16_t len;
-    bool df;
-};
-
 struct relay_quic {
     struct quic_reader reader;
     bool waits;
-    unsigned count;
-    size_t len;
-    struct held held[QUIC_DATAGRAMS_MAX];
-    uint8_t bytes[RELAY_QUIC_HELD_BYTES]; /* one behind the other */
+    struct held held;      /* while the hello is incomplete, or not judged */
+    struct evidence asked; /* what the embedder is asked about */
 };
+
+_Static_assert((int)HELD_DATAGRAMS_MAX == (int)QUIC_DATAGRAMS_MAX, "what the reader asks for is held");
 
 static void wait_for_hello(struct flow *flow, struct relay_quic *q)
 {
@@ -69,104 +65,110 @@ bool relay_quic_waits(const struct flow *flow)
 
 /* ---- the verdict ---- */
 
-static void judge(const struct flow *flow, const struct evidence *e, struct verdict *out_verdict)
+static void send_held(struct flow *flow)
 {
-    struct verdict_facts known;
+    struct held *h = &flow->as.relay.quic->held;
+    const uint8_t *at = h->bytes;
 
-    verdict_gather(flow->link, &flow->key, &known);
-    known.facts.evidence = e;
-    policy_judge(flow->instance->policy, &known.facts, out_verdict);
+    for (unsigned i = 0; i < h->count && !flow->killed; i++) {
+        relay_udp_send(flow, at, h->dgrams[i].len, h->dgrams[i].df);
+        at += h->dgrams[i].len;
+    }
+    if (!flow->killed) /* else what is held is gone with it */
+        held_clear(h);
 }
 
-/* Return: whether the flow goes on. */
-static bool decide(struct flow *flow, const struct verdict *v, const struct evidence *e)
+static void tell_refused(struct flow *flow, const uint8_t *bytes, size_t len)
 {
+    relay_udp_error(flow, UNREACHABLE_ADMIN, 0, bytes, len < HOST_DGRAM_QUOTE_MAX ? len : HOST_DGRAM_QUOTE_MAX);
+}
+
+/* What holds for the flow. */
+static void finish(struct flow *flow, const struct verdict *v, const struct evidence *e)
+{
+    const struct held *h = &flow->as.relay.quic->held;
+
     peek_keep(flow, e);
     flow->name_src = e->name[0] != '\0' ? "quic" : "dns";
     if (v->action != VERDICT_ALLOW) {
+        if (h->count > 0) /* the guest is told by what it said first */
+            tell_refused(flow, h->bytes, h->dgrams[0].len);
         flow_refuse_accepted(flow, v, e);
-        return false;
+        return;
     }
     verdict_keep(flow, v, flow->name_src);
     flow->as.relay.quic->waits = false;
     if (flow->state == FLOW_PEEKING)
         flow_move(flow, FLOW_OPEN);
     flow_arm_idle(flow);
-    return true;
+    send_held(flow);
 }
 
-static void send_held(struct flow *flow)
+static void judge(struct flow *flow, const struct evidence *e)
 {
-    struct relay_quic *q = flow->as.relay.quic;
-    const uint8_t *at = q->bytes;
+    struct verdict v;
 
-    for (unsigned i = 0; i < q->count && !flow->killed; i++) {
-        relay_udp_send(flow, at, q->held[i].len, q->held[i].df);
-        at += q->held[i].len;
-    }
-    if (flow->killed)
-        return; /* and what is held with it */
-    q->count = 0;
-    q->len = 0;
+    verdict_judge_bytes(flow, e, &v);
+    if (asking_bytes(flow, e, &v))
+        flow->as.relay.quic->asked = *e;
+    else
+        finish(flow, &v, e);
+}
+
+void relay_quic_decided(struct flow *flow, enum decide_answer answer)
+{
+    struct evidence e = flow->as.relay.quic->asked;
+    struct verdict v;
+
+    verdict_judge_bytes(flow, &e, &v);
+    asking_apply(flow, answer, &v);
+    finish(flow, &v, &e);
+}
+
+void relay_quic_refuse(struct flow *flow, const struct verdict *v)
+{
+    struct evidence e = flow->as.relay.quic->asked;
+
+    finish(flow, v, &e);
 }
 
 void relay_quic_silence(struct flow *flow)
 {
-    struct relay_quic *q = flow->as.relay.quic;
     struct evidence half = {.kind = EVIDENCE_BAD, .bad = REASON_QUIC_INCOMPLETE};
-    struct verdict v;
 
-    judge(flow, &half, &v);
-    if (v.action != VERDICT_ALLOW && q->count > 0) /* the guest is told by what it said first */
-        relay_udp_error(flow, UNREACHABLE_ADMIN, 0, q->bytes,
-                        q->held[0].len < HOST_DGRAM_QUOTE_MAX ? q->held[0].len : HOST_DGRAM_QUOTE_MAX);
-    if (decide(flow, &v, &half))
-        send_held(flow);
+    judge(flow, &half);
 }
 
 /* ---- datagrams ---- */
 
-/* The reader takes QUIC_DATAGRAMS_MAX at most. Return: false when their bytes have no room. */
-static bool hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+void relay_quic_datagram(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
 {
     struct relay_quic *q = flow->as.relay.quic;
-
-    if (q->count == QUIC_DATAGRAMS_MAX || len > sizeof(q->bytes) - q->len)
-        return false;
-    memcpy(q->bytes + q->len, bytes, len);
-    q->held[q->count++] = (struct held){.len = (uint16_t)len, .df = df};
-    q->len += len;
-    wait_for_hello(flow, q);
-    return true;
-}
-
-void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len)
-{
     struct evidence e;
-    struct verdict v;
 
-    switch (quic_read(&flow->as.relay.quic->reader, bytes, len, &e)) {
+    if (flow->token != 0) { /* the embedder has been asked: what comes now is read behind the answer, or not at all */
+        instance_count(flow->instance, COUNTER_UDP_HELD_DROP);
+        return;
+    }
+    switch (quic_read(&q->reader, bytes, len, &e)) {
     case QUIC_MORE:
-        if (hold(flow, bytes, len, f->dont_fragment))
+        if (held_add(&q->held, bytes, len, df)) {
+            wait_for_hello(flow, q);
             return;
+        }
         e = (struct evidence){.kind = EVIDENCE_BAD, .bad = REASON_QUIC_INCOMPLETE};
         break;
     case QUIC_HELLO:
     case QUIC_BAD:
         break;
     case QUIC_PASS:
-        relay_udp_send(flow, bytes, len, f->dont_fragment);
+        relay_udp_send(flow, bytes, len, df);
         return;
     case QUIC_DROP:
         instance_count(flow->instance, COUNTER_QUIC_DROPPED);
         return;
     }
-    judge(flow, &e, &v);
-    if (!decide(flow, &v, &e)) {
-        guest_send_unreachable(flow->link->guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
-        return;
-    }
-    send_held(flow);
-    if (!flow->killed)
-        relay_udp_send(flow, bytes, len, f->dont_fragment);
+    if (!held_add(&q->held, bytes, len, df)) /* its sender repeats it */
+        instance_count(flow->instance, COUNTER_UDP_HELD_DROP);
+    judge(flow, &e);
 }

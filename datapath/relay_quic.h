@@ -5,9 +5,8 @@
 #ifndef WEIR_DATAPATH_RELAY_QUIC_H
 #define WEIR_DATAPATH_RELAY_QUIC_H
 
+#include "datapath/hook.h"
 #include "datapath/relay.h"
-
-enum { RELAY_QUIC_HELD_BYTES = 16 * 1024 }; /* of datagrams, while a hello is incomplete */
 
 struct relay_quic;
 
@@ -21,10 +20,16 @@ struct relay_quic;
 bool relay_quic_start(struct flow *flow);
 
 /** One datagram of the guest's. What may leave is sent, held ones first; the flow may be killed by then. */
-void relay_quic_datagram(struct flow *flow, const struct frame *f, const uint8_t *bytes, size_t len);
+void relay_quic_datagram(struct flow *flow, const uint8_t *bytes, size_t len, bool df);
 
 /** Whether the flow waits for more of a hello; its deadline is that wait's then. */
 bool relay_quic_waits(const struct flow *flow);
+
+/** The embedder has answered what was asked about the hello. */
+void relay_quic_decided(struct flow *flow, enum decide_answer answer);
+
+/** Refuse a flow that waits. */
+void relay_quic_refuse(struct flow *flow, const struct verdict *verdict);
 
 /** The wait is over: the flow is refused, or what is held is sent where that may pass unread. */
 void relay_quic_silence(struct flow *flow);

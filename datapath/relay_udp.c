@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/asking.h"
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
 #include "datapath/relay_quic.h"
@@ -147,17 +148,30 @@ void relay_udp_send(struct flow *flow, const uint8_t *bytes, size_t len, bool df
         send_one(flow, df, bytes, len); /* IPv6 can carry 20 bytes more */
 }
 
-/* Each datagram of a row is read by itself. */
-static void read_quic(struct flow *flow, const struct frame *f)
+void relay_udp_take(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
+{
+    if (flow->as.relay.quic)
+        relay_quic_datagram(flow, bytes, len, df);
+    else
+        relay_udp_send(flow, bytes, len, df);
+}
+
+/* Each datagram of a row by itself: it is read, or waits. */
+static void take_each(struct flow *flow, const struct frame *f)
 {
     size_t step = f->segment > 0 ? f->segment : f->payload_bytes, at = 0;
 
     do {
-        size_t left = f->payload_bytes - at;
+        size_t left = f->payload_bytes - at, len = left < step ? left : step;
 
-        relay_quic_datagram(flow, f, f->payload + at, left < step ? left : step);
+        if (flow->state == FLOW_CLAIMED || flow->state == FLOW_ASKING)
+            relay_hold(flow, f->payload + at, len, f->dont_fragment);
+        else
+            relay_udp_take(flow, f->payload + at, len, f->dont_fragment);
         at += step;
     } while (at < f->payload_bytes && !flow->killed);
+    if (flow->state == FLOW_CLAIMED)
+        asking_start(flow);
 }
 
 void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
@@ -177,8 +191,8 @@ void relay_udp_datagram(void *ctx, struct guest *guest, struct frame *f)
     if (!flow)
         return;
     flow->active_ms = instance_now(in);
-    if (flow->as.relay.quic)
-        read_quic(flow, f);
+    if (flow->as.relay.quic || flow->state == FLOW_CLAIMED || flow->state == FLOW_ASKING)
+        take_each(flow, f);
     else if (f->segment > 0)
         send_super(flow, f);
     else
@@ -200,8 +214,7 @@ void relay_udp_refused(void *ctx, struct guest *guest, const struct refusal *r)
     key.port = r->peer_port;
     flow = flow_find(&in->flows, &key);
     if (flow && flow->kind == FLOW_UDP)
-        flow_kill(flow, FLOW_CLOSE_GUEST_RST,
-                  flow->state == FLOW_PEEKING ? REASON_GUEST_CLOSED : flow->verdict.reason);
+        flow_kill(flow, FLOW_CLOSE_GUEST_RST, flow->state == FLOW_OPEN ? flow->verdict.reason : REASON_GUEST_CLOSED);
     else
         instance_count(in, COUNTER_ICMP_IGNORED);
 }

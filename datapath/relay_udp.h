@@ -30,6 +30,7 @@ void relay_udp_flush(struct instance *in);
 void relay_udp_send(struct flow *flow, const uint8_t *bytes, size_t len, bool df);
 
 /* For datapath/relay.c. */
+void relay_udp_take(struct flow *flow, const uint8_t *bytes, size_t len, bool df); /* one datagram of an open flow */
 void relay_udp_reply(struct flow *flow, const struct host_dgram_in *dgram);
 void relay_udp_error(struct flow *flow, enum unreachable what, uint16_t mtu, const void *bytes, size_t len);
 void relay_udp_forget(struct flow *flow); /* it ends: what was gathered of it is sent, unless policy ended it */

@@ -8,10 +8,12 @@
 #include "datapath/dns_session.h"
 #include "datapath/flow_end.h"
 #include "datapath/instance_private.h"
+#include "datapath/named.h"
 #include "datapath/verdicts.h"
 #include "policy/dns.h"
 #include "policy/dns_budget.h"
 #include "policy/dns_cache.h"
+#include "policy/fake_ip.h"
 #include "proxy/host_dgram.h"
 
 enum { REPLY_BYTES_MAX = 4096, QUERY_BYTES_MAX = 512 };
@@ -21,7 +23,8 @@ static const char gateway_name[] = "gateway.weir.internal";
 
 /* Who asked, and what. */
 struct question {
-    struct list node;            /* on its lookup */
+    struct list node;            /* on its lookup, or on resolver.asking */
+    uint64_t token, due_ms;      /* while the embedder is asked about it */
     struct link *link;           /* borrowed */
     struct dns_session *session; /* borrowed; NULL: over UDP */
     struct flow_key key;         /* guest and asked address */
@@ -33,6 +36,7 @@ struct lookup {
     struct list node; /* on resolver.lookups */
     struct resolver *resolver;
     struct list questions;
+    struct list flows;           /* by flow.wait_node: those that need it to know where they go */
     uint16_t type;
     char name[NAME_TEXT_MAX + 1];
 };
@@ -44,7 +48,9 @@ struct resolver {
     unsigned generation;       /* of the upstreams that filled it */
     struct list lookups;       /* owned, with their questions */
     struct list finishing;     /* owned: those whose questions are being answered, up the stack of calls */
+    struct list asking;        /* owned: questions about which the embedder is asked, the oldest first */
     unsigned questions;
+    struct siphash_key fake_ip_key;
 };
 
 struct resolver *resolver_new(struct instance *in)
@@ -58,6 +64,10 @@ struct resolver *resolver_new(struct instance *in)
     r->instance = in;
     list_init(&r->lookups);
     list_init(&r->finishing);
+    list_init(&r->asking);
+    r->fake_ip_key = in->config.fake_ip_key;
+    if ((r->fake_ip_key.k[0] | r->fake_ip_key.k[1]) == 0)
+        siphash_key_random(&r->fake_ip_key);
     upstream_init(&r->upstream, in->loop, in->config.resolvers, in->config.resolver_count, "/etc/resolv.conf");
     return r;
 }
@@ -147,6 +157,22 @@ static void answer_failure(struct resolver *r, const struct question *q)
     answer_rcode(r, q, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY);
 }
 
+/* Instead of @count addresses, the one that stands for the name. Return: how many there are now. */
+static size_t fake(const struct question *q, struct addr *addrs, size_t count)
+{
+    struct instance *in = q->link->instance;
+    struct pins *pins = q->link->pins;
+    enum addr_family family = q->query.type == DNS_TYPE_A ? ADDR_V4 : ADDR_V6;
+
+    if (count == 0)
+        return 0;
+    if (fake_ip_pick(&in->resolver->fake_ip_key, pins, q->query.name, family, instance_now(in), &addrs[0]) == 0 &&
+        pins_add(pins, q->query.name, &addrs[0], FAKE_IP_KEEP_S, instance_now(in)) == 0)
+        return 1;
+    instance_count(in, COUNTER_LIMIT_PINS);
+    return 0;
+}
+
 /* Tie the name to what may be told, and keep only that. Return: how many addresses are left. */
 static size_t vet(const struct question *q, const struct dns_answer *a, struct addr *out_addrs)
 {
@@ -158,7 +184,8 @@ static size_t vet(const struct question *q, const struct dns_answer *a, struct a
             forbidden++;
         else if (in->config.unrouted_strip && !host_dgram_reaches(&a->addrs[i]))
             instance_count(in, COUNTER_DNS_UNROUTED); /* a guest would only try it in vain (RFC 8305 section 1) */
-        else if (pins_add(q->link->pins, q->query.name, &a->addrs[i], a->ttl_s, instance_now(in)) < 0)
+        else if (!in->config.fake_ip &&
+                 pins_add(q->link->pins, q->query.name, &a->addrs[i], a->ttl_s, instance_now(in)) < 0)
             instance_count(in, COUNTER_LIMIT_PINS); /* untold: it could never be used */
         else
             out_addrs[n++] = a->addrs[i];
@@ -181,13 +208,31 @@ static void answer_from_upstream(struct resolver *r, const struct question *q, c
         return;
     }
     n = vet(q, a, addrs);
+    if (r->instance->config.fake_ip) {
+        n = fake(q, addrs, n);
+        ttl_s = RESOLVER_OWN_TTL_S;
+    }
     answer_addrs(r, q, addrs, n, n > 0 ? ttl_s : RESOLVER_NEGATIVE_TTL_S);
 }
 
 /* ---- upstream ---- */
 
+/* One that waits, and so must outlive the call. Return: NULL: there are too many, or there is no memory. */
+static struct question *question_new(struct resolver *r, const struct question *asked)
+{
+    struct question *q = r->questions < RESOLVER_QUESTIONS_MAX ? malloc(sizeof(*q)) : NULL;
+
+    if (!q)
+        return NULL;
+    *q = *asked;
+    list_init(&q->node);
+    r->questions++;
+    return q;
+}
+
 static void question_free(struct resolver *r, struct question *q)
 {
+    hook_forget(r->instance, q->token);
     list_unlink(&q->node);
     free(q);
     r->questions--;
@@ -212,6 +257,8 @@ static void lookup_finish(struct lookup *l, const struct dns_answer *answer)
         else
             answer_failure(r, &asked);
     }
+    for (struct list *node; (node = list_take_first(&l->flows));)
+        named_resolved(LIST_ENTRY(node, struct flow, wait_node), answer);
     list_unlink(&l->node);
     free(l);
 }
@@ -242,18 +289,7 @@ static void on_failure(void *ctx)
 
 static const struct upstream_owner owner = {.on_message = on_message, .on_failure = on_failure};
 
-static struct lookup *lookup_of(struct resolver *r, const struct dns_query *query)
-{
-    LIST_FOR_EACH(node, &r->lookups) {
-        struct lookup *l = LIST_ENTRY(node, struct lookup, node);
-
-        if (l->type == query->type && strcmp(l->name, query->name) == 0)
-            return l;
-    }
-    return NULL;
-}
-
-static struct lookup *lookup_start(struct resolver *r, const struct dns_query *query)
+static struct lookup *lookup_start(struct resolver *r, const char *name, uint16_t type)
 {
     struct lookup *l = calloc(1, sizeof(*l));
     uint8_t message[QUERY_BYTES_MAX];
@@ -262,10 +298,11 @@ static struct lookup *lookup_start(struct resolver *r, const struct dns_query *q
     if (!l)
         return NULL;
     l->resolver = r;
-    l->type = query->type;
-    strcpy(l->name, query->name);
+    l->type = type;
+    strcpy(l->name, name);
     list_init(&l->node);
     list_init(&l->questions);
+    list_init(&l->flows);
     len = dns_query_write(message, sizeof(message), 0, l->name, l->type);
     if (len < 0 || upstream_ask(&r->upstream, message, (size_t)len, &owner, l) < 0) {
         free(l);
@@ -275,16 +312,35 @@ static struct lookup *lookup_start(struct resolver *r, const struct dns_query *q
     return l;
 }
 
-/* Return: whether the answer was there. */
-static bool answer_from_cache(struct resolver *r, const struct question *q)
+/* The one that is on its way already, or a new one; NULL: none can be. */
+static struct lookup *lookup_of(struct resolver *r, const char *name, uint16_t type)
+{
+    LIST_FOR_EACH(node, &r->lookups) {
+        struct lookup *l = LIST_ENTRY(node, struct lookup, node);
+
+        if (l->type == type && strcmp(l->name, name) == 0)
+            return l;
+    }
+    return lookup_start(r, name, type);
+}
+
+static enum dns_cache_result look_up_cache(struct resolver *r, const char *name, uint16_t type,
+                                           struct dns_answer *out_answer)
 {
     unsigned generation = upstream_generation(&r->upstream);
-    struct dns_answer answer;
 
     if (generation != r->generation)
         dns_cache_clear(r->cache);
     r->generation = generation;
-    switch (dns_cache_get(r->cache, q->query.name, q->query.type, instance_now(r->instance), &answer)) {
+    return dns_cache_get(r->cache, name, type, instance_now(r->instance), out_answer);
+}
+
+/* Return: whether the answer was there. */
+static bool answer_from_cache(struct resolver *r, const struct question *q)
+{
+    struct dns_answer answer;
+
+    switch (look_up_cache(r, q->query.name, q->query.type, &answer)) {
     case DNS_CACHE_MISS:
         return false;
     case DNS_CACHE_ANSWER:
@@ -300,20 +356,36 @@ static bool answer_from_cache(struct resolver *r, const struct question *q)
 
 static bool ask_upstream(struct resolver *r, const struct question *asked)
 {
-    struct question *q = r->questions < RESOLVER_QUESTIONS_MAX ? malloc(sizeof(*q)) : NULL;
-    struct lookup *l = q ? lookup_of(r, &asked->query) : NULL;
+    struct question *q = question_new(r, asked);
+    struct lookup *l = q ? lookup_of(r, asked->query.name, asked->query.type) : NULL;
 
-    if (q && !l)
-        l = lookup_start(r, &asked->query);
-    if (!l) {
-        free(q);
-        return false;
+    if (l)
+        list_append(&l->questions, &q->node);
+    else if (q)
+        question_free(r, q);
+    return l != NULL;
+}
+
+void resolver_find(struct resolver *r, struct flow *flow, const char *name, uint16_t type)
+{
+    struct dns_answer answer;
+    struct lookup *l;
+
+    switch (look_up_cache(r, name, type, &answer)) {
+    case DNS_CACHE_ANSWER:
+        named_resolved(flow, &answer);
+        return;
+    case DNS_CACHE_FAILURE:
+        named_resolved(flow, NULL);
+        return;
+    case DNS_CACHE_MISS:
+        break;
     }
-    *q = *asked;
-    list_init(&q->node);
-    list_append(&l->questions, &q->node);
-    r->questions++;
-    return true;
+    l = lookup_of(r, name, type);
+    if (l)
+        list_append(&l->flows, &flow->wait_node);
+    else
+        named_resolved(flow, NULL);
 }
 
 /* ---- questions ---- */
@@ -440,6 +512,103 @@ static bool within_budget(const struct question *q, const struct verdict *v)
     return !scope || dns_budget_take(q->link->dns_budget, scope, q->query.name, instance_now(in));
 }
 
+/* The name is judged. */
+static void go_on(struct resolver *r, const struct question *q, const struct verdict *v)
+{
+    if (v->action == VERDICT_DENY) {
+        instance_count(r->instance, COUNTER_DNS_DENIED);
+        flow_record_dns(r->instance, q->link, &q->key, v);
+        answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
+        return;
+    }
+    if (!goes_upstream(q->link->guest, q->query.type)) {
+        instance_count(r->instance, COUNTER_DNS_TYPE);
+        answer_rcode(r, q, is_transfer(q->query.type) ? DNS_REFUSED : DNS_NOERROR, DNS_EDE_NONE);
+        return;
+    }
+    if (!within_budget(q, v)) {
+        instance_count(r->instance, COUNTER_DNS_BUDGET);
+        record(q, REASON_DNS_BUDGET);
+        answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
+        return;
+    }
+    if (!answer_from_cache(r, q) && !ask_upstream(r, q))
+        answer_failure(r, q);
+}
+
+/* ---- the embedder ---- */
+
+static struct decide_facts facts_of(const struct question *q)
+{
+    return (struct decide_facts){
+        .stage = DECIDE_DNS,
+        .guest = link_guest_name(q->link),
+        .proto = q->session ? RULE_TCP : RULE_UDP,
+        .src = q->key.guest,
+        .src_port = q->key.guest_port,
+        .dst = q->key.dst,
+        .target = q->key.dst,
+        .dst_port = q->key.port,
+        .name = q->query.name,
+        .dns_type = q->query.type,
+    };
+}
+
+/* Return: whether the question waits, or was answered for want of room; else @v is what holds. */
+static bool ask_embedder(struct resolver *r, const struct question *asked, struct verdict *v)
+{
+    struct instance *in = r->instance;
+    uint32_t decide_ms = in->config.hook.decide_ms < HOOK_DNS_MS ? in->config.hook.decide_ms : HOOK_DNS_MS;
+    struct decide_facts facts = facts_of(asked);
+    uint64_t token = hook_ask(in, &facts, v);
+    struct question *q = token != 0 ? question_new(r, asked) : NULL;
+
+    if (token == 0)
+        return false;
+    if (!q) {
+        hook_forget(in, token);
+        answer_failure(r, asked);
+        return true;
+    }
+    q->token = token;
+    q->due_ms = instance_now(in) + decide_ms;
+    list_append(&r->asking, &q->node);
+    hook_bind_question(in, token, q);
+    return true;
+}
+
+void resolver_decided(struct resolver *r, struct question *q, enum decide_answer answer)
+{
+    struct question asked = *q;
+    struct decide_facts facts = facts_of(&asked);
+    struct verdict v;
+
+    q->token = 0;
+    question_free(r, q);
+    policy_judge_name(r->instance->policy, asked.query.name, instance_wall_s(), &v);
+    hook_apply(r->instance, &facts, answer, &v);
+    go_on(r, &asked, &v);
+}
+
+uint64_t resolver_next_due(const struct resolver *r)
+{
+    return list_empty(&r->asking) ? 0 : LIST_ENTRY(r->asking.next, struct question, node)->due_ms;
+}
+
+void resolver_due(struct resolver *r)
+{
+    uint64_t due_ms;
+
+    while ((due_ms = resolver_next_due(r)) > 0 && due_ms <= instance_now(r->instance)) {
+        struct question *q = LIST_ENTRY(r->asking.next, struct question, node);
+        struct question asked = *q;
+
+        question_free(r, q);
+        record(&asked, REASON_HOOK_TIMEOUT);
+        answer_rcode(r, &asked, DNS_SERVFAIL, DNS_EDE_NONE);
+    }
+}
+
 /* Return: whether an answer will come or has come. */
 static bool judge(struct resolver *r, const struct question *q)
 {
@@ -458,25 +627,9 @@ static bool judge(struct resolver *r, const struct question *q)
     if (answer_own(r, q))
         return true;
     policy_judge_name(r->instance->policy, q->query.name, instance_wall_s(), &v);
-    if (v.action == VERDICT_DENY) {
-        instance_count(r->instance, COUNTER_DNS_DENIED);
-        flow_record_dns(r->instance, q->link, &q->key, &v);
-        answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
+    if (r->instance->hook && ask_embedder(r, q, &v))
         return true;
-    }
-    if (!goes_upstream(q->link->guest, q->query.type)) {
-        instance_count(r->instance, COUNTER_DNS_TYPE);
-        answer_rcode(r, q, is_transfer(q->query.type) ? DNS_REFUSED : DNS_NOERROR, DNS_EDE_NONE);
-        return true;
-    }
-    if (!within_budget(q, &v)) {
-        instance_count(r->instance, COUNTER_DNS_BUDGET);
-        record(q, REASON_DNS_BUDGET);
-        answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
-        return true;
-    }
-    if (!answer_from_cache(r, q) && !ask_upstream(r, q))
-        answer_failure(r, q);
+    go_on(r, q, &v);
     return true;
 }
 
@@ -516,23 +669,27 @@ bool resolver_message(struct resolver *r, struct dns_session *session, const uin
 
 /* ---- ends ---- */
 
+static void forget_questions(struct resolver *r, struct list *questions, const struct link *link,
+                             const struct dns_session *session)
+{
+    LIST_FOR_EACH(n, questions) {
+        struct question *q = LIST_ENTRY(n, struct question, node);
+
+        if ((link && q->link == link) || (session && q->session == session))
+            question_free(r, q);
+    }
+}
+
 static void forget_in(struct resolver *r, struct list *lookups, const struct link *link,
                       const struct dns_session *session)
 {
-    LIST_FOR_EACH(l, lookups) {
-        struct lookup *lookup = LIST_ENTRY(l, struct lookup, node);
-
-        LIST_FOR_EACH(n, &lookup->questions) {
-            struct question *q = LIST_ENTRY(n, struct question, node);
-
-            if ((link && q->link == link) || (session && q->session == session))
-                question_free(r, q);
-        }
-    }
+    LIST_FOR_EACH(l, lookups)
+        forget_questions(r, &LIST_ENTRY(l, struct lookup, node)->questions, link, session);
 }
 
 static void forget(struct resolver *r, const struct link *link, const struct dns_session *session)
 {
+    forget_questions(r, &r->asking, link, session);
     forget_in(r, &r->lookups, link, session);
     forget_in(r, &r->finishing, link, session);
 }
@@ -556,11 +713,15 @@ static void on_upstream_idle(struct upstream *u)
 
 void resolver_close(struct resolver *r)
 {
+    LIST_FOR_EACH(n, &r->asking)
+        question_free(r, LIST_ENTRY(n, struct question, node));
     LIST_FOR_EACH(l, &r->lookups) {
         struct lookup *lookup = LIST_ENTRY(l, struct lookup, node);
 
         LIST_FOR_EACH(n, &lookup->questions)
             question_free(r, LIST_ENTRY(n, struct question, node));
+        while (list_take_first(&lookup->flows))
+            ;
         list_unlink(&lookup->node);
         free(lookup);
     }

@@ -11,6 +11,7 @@
 #define WEIR_DATAPATH_RESOLVER_H
 
 #include "datapath/flow.h"
+#include "datapath/hook.h"
 #include "datapath/link.h"
 #include "policy/rule.h"
 
@@ -25,6 +26,7 @@ enum {
 
 struct resolver;
 struct dns_session;
+struct question; /* a guest's */
 
 struct resolver *resolver_new(struct instance *in); /* NULL: out of memory */
 void resolver_free(struct resolver *r);             /* NULL is fine; after its instance_child_closed() */
@@ -44,6 +46,19 @@ void resolver_datagram(struct resolver *r, struct link *link, const struct frame
  * Return: whether an answer will come or has come.
  */
 bool resolver_message(struct resolver *r, struct dns_session *session, const uint8_t *bytes, size_t len);
+
+/**
+ * Addresses (@type: A or AAAA) of canonical @name for a flow to it: named_resolved() tells them, perhaps before this
+ * returns.
+ */
+void resolver_find(struct resolver *r, struct flow *flow, const char *name, uint16_t type);
+
+/** The embedder's answer about a question's name. */
+void resolver_decided(struct resolver *r, struct question *q, enum decide_answer answer);
+
+/** When the next question has waited for long enough that the embedder was asked about; 0: none waits. */
+uint64_t resolver_next_due(const struct resolver *r);
+void resolver_due(struct resolver *r); /* and it is that time */
 
 /** The session is gone: its questions are answered to nobody. */
 void resolver_forget_session(struct resolver *r, const struct dns_session *session);

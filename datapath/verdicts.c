@@ -4,23 +4,25 @@
 
 #include "base/check.h"
 #include "datapath/flow_end.h"
+#include "datapath/hook.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 
-static enum rule_proto rule_proto_of(uint8_t proto)
+enum rule_proto verdict_proto(uint8_t proto)
 {
     return proto == FRAME_PROTO_TCP ? RULE_TCP : proto == FRAME_PROTO_UDP ? RULE_UDP : RULE_ICMP;
 }
 
-void verdict_gather(const struct link *link, const struct flow_key *key, struct verdict_facts *out_facts)
+void verdict_gather(const struct link *link, const struct flow_key *key, const struct addr *target,
+                    struct verdict_facts *out_facts)
 {
     struct instance *in = link->instance;
     size_t count = pins_names_of(link->pins, &key->dst, instance_now(in), out_facts->names,
                                  ARRAY_SIZE(out_facts->names));
 
     out_facts->facts = (struct facts){
-        .proto = rule_proto_of(key->proto),
-        .dst = key->dst,
+        .proto = verdict_proto(key->proto),
+        .dst = *target,
         .port = key->port,
         .names = out_facts->names,
         .name_count = count < ARRAY_SIZE(out_facts->names) ? count : ARRAY_SIZE(out_facts->names),
@@ -29,14 +31,14 @@ void verdict_gather(const struct link *link, const struct flow_key *key, struct 
     };
 }
 
-void verdict_open(const struct link *link, const struct flow_key *key,
-                      struct verdict *out_verdict, enum group *out_group)
+void verdict_open(const struct link *link, const struct flow_key *key, const struct addr *target,
+                  struct verdict *out_verdict, enum group *out_group)
 {
     struct verdict_facts known;
 
-    verdict_gather(link, key, &known);
+    verdict_gather(link, key, target, &known);
     policy_judge(link->instance->policy, &known.facts, out_verdict);
-    *out_group = policy_group(link->instance->policy, &key->dst);
+    *out_group = policy_group(link->instance->policy, target);
 }
 
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src)
@@ -52,28 +54,58 @@ struct verdict verdict_deny(enum reason reason)
     return (struct verdict){.action = VERDICT_DENY, .reason = reason, .layer = POLICY_LAYER_POLICY, .rule = -1};
 }
 
+/* What is known of a flow that lives. */
+static void gather_live(const struct flow *flow, struct verdict_facts *out_facts)
+{
+    size_t n;
+
+    verdict_gather(flow->link, &flow->key, flow_target(flow), out_facts);
+    n = out_facts->facts.name_count;
+    if (flow->pin && flow->name && n < ARRAY_SIZE(out_facts->names)) {
+        out_facts->names[n] = flow->name;
+        out_facts->facts.name_count++;
+    }
+}
+
+/* What the embedder let in past the default is not for the default to deny. */
+static void stand_by_hook(const struct flow *flow, struct verdict *v)
+{
+    if (flow->verdict.reason == REASON_OK_HOOK && hook_default_denies(v))
+        hook_overturn(v);
+}
+
+void verdict_judge_bytes(const struct flow *flow, const struct evidence *evidence, struct verdict *out_verdict)
+{
+    struct verdict_facts known;
+
+    gather_live(flow, &known);
+    known.facts.evidence = evidence;
+    policy_judge(flow->instance->policy, &known.facts, out_verdict);
+    stand_by_hook(flow, out_verdict);
+}
+
+void verdict_judge_silent(const struct flow *flow, struct verdict *out_verdict)
+{
+    struct verdict_facts known;
+
+    gather_live(flow, &known);
+    policy_judge_silent(flow->instance->policy, &known.facts, out_verdict);
+    stand_by_hook(flow, out_verdict);
+}
+
 /* ---- a new policy ---- */
 
-/* Judge with all that is known of the flow by now: its own name stays pinned to it for as long as it lives. */
+/* Judge with all that is known of the flow by now. */
 static void judge_again(const struct flow *flow, struct verdict *out_verdict)
 {
     struct evidence evidence = {.kind = (enum evidence_kind)flow->evidence_kind, .ech = flow->ech};
-    struct verdict_facts known;
-    size_t n;
 
-    verdict_gather(flow->link, &flow->key, &known);
-    n = known.facts.name_count;
-    if (flow->pin && flow->name && n < ARRAY_SIZE(known.names)) {
-        known.names[n] = flow->name;
-        known.facts.name_count++;
-    }
     if (flow->said)
         strcpy(evidence.name, flow->said);
     /* Nothing was read: the weakest that could be meant. QUIC that nobody reads cannot be read from now on. */
     if (flow->state == FLOW_OPEN && evidence.kind == EVIDENCE_UNKNOWN && flow->kind == FLOW_TCP)
         evidence.kind = EVIDENCE_OPAQUE;
-    known.facts.evidence = &evidence;
-    policy_judge(flow->instance->policy, &known.facts, out_verdict);
+    verdict_judge_bytes(flow, &evidence, out_verdict);
 }
 
 /* Whether the flow may go on as it stands: one that is dialled already cannot be asked for its name first. */
@@ -86,7 +118,8 @@ static bool stands(const struct flow *flow, const struct verdict *v)
 
 static bool is_judged(const struct flow *flow)
 {
-    return flow->state != FLOW_FREE && flow->state != FLOW_CLOSING && !flow->killed && flow->kind != FLOW_DNS_TCP;
+    return flow->state != FLOW_FREE && flow->state != FLOW_ASKING && flow->state != FLOW_CLOSING && !flow->killed &&
+           flow->kind != FLOW_DNS_TCP;
 }
 
 unsigned verdict_rejudge(struct instance *in, enum reason reason)
@@ -100,7 +133,7 @@ unsigned verdict_rejudge(struct instance *in, enum reason reason)
 
         if (!is_judged(flow))
             continue;
-        flow->group = policy_group(in->policy, &flow->key.dst);
+        flow->group = policy_group(in->policy, flow_target(flow));
         judge_again(flow, &v);
         if (stands(flow, &v)) {
             /* Rules have new numbers, and a flow being dialled may have to be judged by its bytes now. */

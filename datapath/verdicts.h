@@ -16,20 +16,31 @@ struct verdict_facts {
 /**
  * What is known about a destination before the first byte: address, port, names pinned to it.
  *
+ * @target:    where the flow really goes; the names are those of @key's destination
  * @out_facts: valid until a pin is added
  */
-void verdict_gather(const struct link *link, const struct flow_key *key, struct verdict_facts *out_facts);
+void verdict_gather(const struct link *link, const struct flow_key *key, const struct addr *target,
+                    struct verdict_facts *out_facts);
 
 /**
  * Judge a destination for a guest with what is known before the first byte.
  *
- * @out_group: the destination's group, to be compared again before connect()
+ * @out_group: the target's group, to be compared again before connect()
  */
-void verdict_open(const struct link *link, const struct flow_key *key, struct verdict *out_verdict,
-                  enum group *out_group);
+void verdict_open(const struct link *link, const struct flow_key *key, const struct addr *target,
+                  struct verdict *out_verdict, enum group *out_group);
+
+/** Judge a flow by what its bytes said. A name it holds stays pinned to its destination for as long as it lives. */
+void verdict_judge_bytes(const struct flow *flow, const struct evidence *evidence, struct verdict *out_verdict);
+
+/** ... or did not say in the time they had. */
+void verdict_judge_silent(const struct flow *flow, struct verdict *out_verdict);
 
 /** Keep a flow's verdict; the pin it was decided by is held for as long as the flow lives. */
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src);
+
+/** As the policy calls it; @proto: enum frame_proto. */
+enum rule_proto verdict_proto(uint8_t proto);
 
 /** A refusal of our own making: for a bound that was met. */
 struct verdict verdict_deny(enum reason reason);

@@ -10,6 +10,11 @@
 
 static int attempt(struct dial *dial);
 
+const struct addr *dial_peer(const struct dial *dial)
+{
+    return &dial->addrs[dial->at - 1]; /* `at` is the next one */
+}
+
 bool dial_error_is_ours(int error)
 {
     return error == -EMFILE || error == -ENFILE || error == -ENOBUFS || error == -ENOMEM ||
@@ -68,7 +73,7 @@ static bool is_self(const struct dial *dial)
     uint16_t port;
 
     return uv_tcp_getsockname(&dial->tcp, (struct sockaddr *)&local, &len) == 0 && sockaddr_to(&local, &own, &port) &&
-           port == dial->port && addr_equal(&own, &dial->addrs[dial->at - 1]);
+           port == dial->port && addr_equal(&own, dial_peer(dial));
 }
 
 static void on_connect(uv_connect_t *connect, int status)

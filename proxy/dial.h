@@ -60,6 +60,9 @@ int dial_start(struct dial *dial, uv_loop_t *loop, const struct addr *addrs, uns
  */
 bool dial_close(struct dial *dial, bool reset, void (*on_closed)(struct dial *dial));
 
+/** The address it is connected to. */
+const struct addr *dial_peer(const struct dial *dial);
+
 /** Whether an error means that this process or host is out of something, rather than that the peer is not there. */
 bool dial_error_is_ours(int error);
 

@@ -49,14 +49,15 @@ bool tcp_conn_eof(const struct tcp_conn *conn)
     return conn->eof;
 }
 
-size_t tcp_conn_copy(const struct tcp_conn *conn, void *out_bytes, size_t max)
+size_t tcp_conn_copy(const struct tcp_conn *conn, size_t from, void *out_bytes, size_t max)
 {
     size_t len = 0;
 
     for (const struct pbuf *p = conn->held_first; p && len < max; p = p->next) {
-        size_t part = LWIP_MIN(p->len, max - len);
+        size_t skip = LWIP_MIN(p->len, from), part = LWIP_MIN(p->len - skip, max - len);
 
-        memcpy((uint8_t *)out_bytes + len, p->payload, part);
+        memcpy((uint8_t *)out_bytes + len, (const uint8_t *)p->payload + skip, part);
+        from -= skip;
         len += part;
     }
     return len;

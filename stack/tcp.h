@@ -108,8 +108,8 @@ size_t tcp_conn_held(const struct tcp_conn *conn);
 /** The guest has sent FIN; what is held is all that will come. */
 bool tcp_conn_eof(const struct tcp_conn *conn);
 
-/** Copy held bytes, oldest first, @max of them at most. Return: how many were copied. */
-size_t tcp_conn_copy(const struct tcp_conn *conn, void *out_bytes, size_t max);
+/** Copy held bytes behind the first @from, oldest first, @max of them at most. Return: how many were copied. */
+size_t tcp_conn_copy(const struct tcp_conn *conn, size_t from, void *out_bytes, size_t max);
 
 /** Held bytes as iovecs, oldest first. Valid until the next call on @conn. Return: how many iovecs were filled. */
 int tcp_conn_peek(const struct tcp_conn *conn, struct iovec *out_iov, int iov_max);

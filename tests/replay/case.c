@@ -112,8 +112,11 @@ static void make_instance(struct replay *r)
     ic.policy = config_policy(&r->config);
     CHECK(ic.policy);
     ic.log_fd = r->log_fd;
+    embedder_load(&r->embedder, r->dir, &ic.hook);
+    ic.fake_ip_key = (struct siphash_key){{1, 1}}; /* scripts name the addresses it gives */
     err = instance_new(&r->loop, &ic, &r->instance);
     policy_unref(ic.policy);
+    r->embedder.instance = r->instance;
     if (err == 0)
         err = link_open(r->instance, &spec, error);
     if (err < 0) {
@@ -235,6 +238,7 @@ static void tear_down(struct replay *r)
     }
     vm_deinit(&r->vm);
     peers_deinit(&r->peers);
+    embedder_deinit(&r->embedder);
     kernel_deinit();
     config_deinit(&r->config);
     json_decref(r->records);

@@ -9,6 +9,7 @@
 
 #include "cmd/config.h"
 #include "datapath/instance.h"
+#include "embedder.h"
 #include "peers.h"
 #include "vm.h"
 #include "words.h"
@@ -24,6 +25,7 @@ struct replay {
     struct world world;
     struct peers peers;
     struct vm vm;
+    struct embedder embedder;
     int log_fd;              /* owned */
     json_t *records;         /* owned: what the flow log says so far */
     uint64_t end_us;

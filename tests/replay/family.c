@@ -30,6 +30,9 @@ static const struct {
 } addrs[] = {
     {"192.168.127.254", "fd77:6569:72:0:ffff:ffff:ffff:fffe"}, /* the host alias */
     {"169.254.169.254", "fd00:ec2::254"},                      /* a cloud's metadata */
+    {"198.19.78.17", "fd77:6569:7265:6661::1:4e11"},           /* what dns mode fake-ip has here for ok.example, ... */
+    {"198.19.191.114", "fd77:6569:7265:6661::1:bf72"},         /* other.example, ... */
+    {"198.18.0.9", "fd77:6569:7265:6661::9"},                  /* and nobody */
     {"127.0.0.1", "127.0.0.1"},                                /* which of its loopbacks the host uses is weir's choice, and the same */
 };
 

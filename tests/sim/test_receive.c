@@ -204,12 +204,12 @@ static void test_copy_of_held_bytes(void **state)
     assert_true(tcp_conn_eof(&peer->flow->conn));
     for (size_t max = 0; max <= sizeof(copy); max += 100) {
         memset(copy, 0xee, sizeof(copy));
-        assert_int_equal(tcp_conn_copy(&peer->flow->conn, copy, max), max < 2100 ? max : 2100);
+        assert_int_equal(tcp_conn_copy(&peer->flow->conn, 0, copy, max), max < 2100 ? max : 2100);
         assert_int_equal(sim_compare(copy, max < 2100 ? max : 2100, 0), 0);
         assert_true(max >= 2100 || copy[max] == 0xee);
     }
     sim_consume(peer->flow, 1000);
-    assert_int_equal(tcp_conn_copy(&peer->flow->conn, copy, 1), 1);
+    assert_int_equal(tcp_conn_copy(&peer->flow->conn, 0, copy, 1), 1);
     assert_int_equal(copy[0], *sim_pattern(1000));
 }
 

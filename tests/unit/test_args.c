@@ -172,7 +172,7 @@ static const struct {
     {"weir run --ipv6 10.0.0.0/24", "--ipv6", "IPv6", "fd77"},
     {"weir run --mtu 1279 --ipv6 fd00::/64", "network", "1280", NULL},
     {"weir run --ipv4 off --ipv6 off", "network", "both off", NULL},
-    {"weir run --dns-mode fake-ip", "--dns-mode", "'fake-ip'", "pinned only"},
+    {"weir run --dns-mode fakeip", "--dns-mode", "'fakeip'", "fake-ip"},
     {"weir run --link tap", "--link #1", "name", NULL},
     {"weir run --config /nonexistent/f.yaml", "/nonexistent/f.yaml", "cannot be read", NULL},
     {"weir run --config /", "/", "cannot be read", NULL},

@@ -211,7 +211,7 @@ static const struct bad bad[] = {
     {"a default", "policy: {default: alow}\n", "1:19", "'alow'", "'allow'"},
     {"a floor's default", "floor: {default: permit}\n", "1:18", "'permit'", NULL},
     {"refuse", "policy: {refuse: drop}\n", "1:18", "'drop'", NULL},
-    {"fake-ip is not there yet", "dns: {mode: fake-ip}\n", "1:13", "'fake-ip'", "pinned only"},
+    {"no mode of the resolver", "dns: {mode: fakeip}\n", "1:13", "'fakeip'", "fake-ip"},
     {"rebind", "dns: {rebind: maybe}\n", "1:15", "'maybe'", NULL},
     {"system is no list member", "dns: {upstream: [system, 192.0.2.1]}\n", "1:26", "alone", NULL},
     {"nor the last one", "dns: {upstream: [192.0.2.1, system]}\n", "1:29", "alone", NULL},

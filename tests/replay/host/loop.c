@@ -17,6 +17,8 @@ static struct {
     uv_check_t *checks[HOOKS_MAX];
     unsigned prepare_count, check_count;
     uv_handle_t *closing_first, *closing_last;
+    uv_async_t *async;   /* borrowed */
+    bool async_sent;
 } l;
 
 void loop_start(uv_loop_t *loop, const struct loop_device *device)
@@ -84,6 +86,9 @@ void uv_close(uv_handle_t *handle, uv_close_cb on_close)
     case UV_TCP:
         stream_close((uv_stream_t *)handle);
         break;
+    case UV_ASYNC:
+        l.async = NULL;
+        break;
     case UV_IDLE:
         break;
     default:
@@ -123,6 +128,33 @@ static void run_closing(void)
             handle->close_cb(handle);
         handle = next;
     }
+}
+
+/* ---- async: one handle, and one thread ---- */
+
+int uv_async_init(uv_loop_t *loop, uv_async_t *async, uv_async_cb cb)
+{
+    CHECK(!l.async);
+    handle_init(loop, (uv_handle_t *)async, UV_ASYNC);
+    async->async_cb = cb;
+    l.async = async;
+    l.async_sent = false;
+    return 0;
+}
+
+int uv_async_send(uv_async_t *async)
+{
+    CHECK(async == l.async);
+    l.async_sent = true;
+    return 0;
+}
+
+static void run_async(void)
+{
+    if (!l.async || !l.async_sent)
+        return;
+    l.async_sent = false;
+    l.async->async_cb(l.async);
 }
 
 /* ---- timers ---- */
@@ -294,7 +326,7 @@ static bool any_ready(void)
             return true;
         list_unlink(node);
     }
-    return l.device.ready(l.device.ctx);
+    return (l.async && l.async_sent) || l.device.ready(l.device.ctx);
 }
 
 static void dispatch(void)
@@ -315,6 +347,7 @@ static void dispatch(void)
     }
     if (l.device.ready(l.device.ctx))
         l.device.run(l.device.ctx);
+    run_async();
 }
 
 /* Move the clock: not at all while something is due at once. Return: whether anything was due by @until_us. */

@@ -1,0 +1,184 @@
+#include "datapath/asking.h"
+
+#include <string.h>
+
+#include "datapath/admit.h"
+#include "datapath/flow_end.h"
+#include "datapath/flow_events.h"
+#include "datapath/follow.h"
+#include "datapath/instance_private.h"
+#include "datapath/named.h"
+#include "datapath/peek.h"
+#include "datapath/relay.h"
+#include "datapath/relay_quic.h"
+#include "datapath/verdicts.h"
+
+static struct decide_facts facts_of(const struct link *link, const struct flow_key *key, const struct addr *target,
+                                    enum decide_stage stage, const struct verdict *v)
+{
+    const char *name = v->name;
+
+    if (name[0] == '\0') /* denied for its address, so for no name; the guest may have one for it all the same */
+        (void)pins_names_of(link->pins, &key->dst, instance_now(link->instance), &name, 1);
+    return (struct decide_facts){
+        .stage = stage,
+        .guest = link_guest_name(link),
+        .proto = verdict_proto(key->proto),
+        .src = key->guest,
+        .src_port = key->guest_port,
+        .dst = key->dst,
+        .dst_port = key->port,
+        .target = *target,
+        .name = name,
+    };
+}
+
+/* ---- waiting ---- */
+
+/* A SYN waits for HOOK_PARK_MS at most; then the guest is accepted, and waits on. */
+static void arm(struct flow *flow)
+{
+    uint64_t until_ms = flow->asked_ms + flow->instance->config.hook.decide_ms;
+    uint64_t park_ms = flow->asked_ms + HOOK_PARK_MS;
+    bool parked = flow->kind == FLOW_TCP && !flow->accepted;
+
+    flow_set_deadline(&flow->instance->flows, flow, parked && park_ms < until_ms ? park_ms : until_ms);
+}
+
+static void wait_for(struct flow *flow, uint64_t token)
+{
+    hook_bind_flow(flow->instance, token, flow);
+    flow->token = token;
+    flow->asked_ms = instance_now(flow->instance);
+    arm(flow);
+}
+
+void asking_forget(struct flow *flow)
+{
+    hook_forget(flow->instance, flow->token);
+    flow->token = 0;
+}
+
+void asking_apply(const struct flow *flow, enum decide_answer answer, struct verdict *v)
+{
+    bool begun = flow->state != FLOW_ASKING;
+    struct decide_facts facts =
+        facts_of(flow->link, &flow->key, flow_target(flow), begun ? DECIDE_BYTES : DECIDE_OPEN, v);
+
+    hook_apply(flow->instance, &facts, answer, v);
+}
+
+/* ---- new flows ---- */
+
+uint64_t asking_new(const struct link *link, const struct flow_key *key, struct verdict *v)
+{
+    struct decide_facts facts;
+
+    if (!link->instance->hook)
+        return 0;
+    facts = facts_of(link, key, &key->dst, DECIDE_OPEN, v);
+    return hook_ask(link->instance, &facts, v);
+}
+
+void asking_start(struct flow *flow)
+{
+    flow_move(flow, FLOW_ASKING);
+    if (flow->token != 0)
+        wait_for(flow, flow->token);
+    else
+        named_start(flow);
+}
+
+static void settle(struct flow *flow, const struct verdict *v, enum group group)
+{
+    flow_set_deadline(&flow->instance->flows, flow, 0);
+    if (flow->kind == FLOW_TCP)
+        v->action == VERDICT_DENY ? admit_refuse(flow, v) : admit_enter(flow, v, group);
+    else
+        v->action == VERDICT_DENY ? relay_refuse_held(flow, v) : relay_enter(flow, v, group);
+}
+
+void asking_open(struct flow *flow, struct verdict *v, enum group group)
+{
+    struct decide_facts facts = facts_of(flow->link, &flow->key, flow_target(flow), DECIDE_OPEN, v);
+    uint64_t token = hook_ask(flow->instance, &facts, v);
+
+    if (token != 0)
+        wait_for(flow, token);
+    else
+        settle(flow, v, group);
+}
+
+/* ---- bytes ---- */
+
+bool asking_bytes(struct flow *flow, const struct evidence *said, struct verdict *v)
+{
+    struct decide_facts facts;
+    uint64_t token;
+
+    if (!flow->instance->hook)
+        return false;
+    facts = facts_of(flow->link, &flow->key, flow_target(flow), DECIDE_BYTES, v);
+    facts.said = said;
+    token = hook_ask(flow->instance, &facts, v);
+    if (token != 0)
+        wait_for(flow, token);
+    return token != 0;
+}
+
+/* ---- answers ---- */
+
+static void new_flow_decided(struct flow *flow, enum decide_answer answer)
+{
+    struct verdict v;
+    enum group group;
+
+    verdict_open(flow->link, &flow->key, flow_target(flow), &v, &group); /* the policy may be another one by now */
+    asking_apply(flow, answer, &v);
+    settle(flow, &v, group);
+}
+
+void asking_decided(struct flow *flow, enum decide_answer answer)
+{
+    flow->token = 0;
+    flow_set_deadline(&flow->instance->flows, flow, 0);
+    if (flow->state == FLOW_ASKING)
+        new_flow_decided(flow, answer);
+    else if (flow->kind == FLOW_UDP)
+        relay_quic_decided(flow, answer);
+    else if (flow->state == FLOW_OPEN)
+        follow_decided(flow, answer);
+    else
+        peek_decided(flow, answer);
+}
+
+static void timed_out(struct flow *flow)
+{
+    struct verdict v = verdict_deny(REASON_HOOK_TIMEOUT);
+    struct evidence none = {.kind = EVIDENCE_UNKNOWN};
+
+    if (flow->state == FLOW_ASKING)
+        settle(flow, &v, flow->group);
+    else if (flow->kind == FLOW_UDP)
+        relay_quic_refuse(flow, &v);
+    else
+        flow_refuse_accepted(flow, &v, &none);
+}
+
+void asking_due(struct flow *flow)
+{
+    struct instance *in = flow->instance;
+
+    if (flow->token == 0) {
+        named_silence(flow);
+        return;
+    }
+    if (instance_now(in) < flow->asked_ms + in->config.hook.decide_ms) {
+        admit_accept(flow);
+        if (!flow->killed)
+            arm(flow);
+        return;
+    }
+    asking_forget(flow);
+    timed_out(flow);
+}
