@@ -161,6 +161,10 @@ static void print_dns(const struct config *c, FILE *out)
     (void)fprintf(out, "%s]\n", in->resolver_count == 0 ? "system" : "");
     if (in->search_len > 0)
         print_search(in, out);
+    (void)fputs("  types: [\"A\", \"AAAA\"", out); /* always */
+    for (unsigned i = 0; i < in->dns_types.count; i++)
+        (void)fprintf(out, ", \"%s\"", dns_type_format(in->dns_types.listed[i], text));
+    (void)fputs("]\n", out);
     if (in->host_count > 0)
         (void)fputs("  hosts:\n", out);
     for (unsigned i = 0; i < in->host_count; i++)
@@ -223,6 +227,7 @@ static void print_limits(const struct instance_limits *l, FILE *out)
     (void)fprintf(out, "  udp_flows: %" PRIu32 "\n  udp_idle: %" PRIu32 "ms\n  udp_idle_dns: %" PRIu32
                   "ms\n  udp_idle_quic: %" PRIu32 "ms\n", l->udp_flows, l->udp_idle_ms, l->udp_idle_dns_ms,
                   l->udp_idle_quic_ms);
+    (void)fprintf(out, "  dns_qps: %" PRIu32 "\n", l->dns_qps);
     print_time_or_never("idle", l->idle_ms, out);
     print_time_or_never("lifetime", l->lifetime_ms, out);
     print_time_or_never("keepalive", l->keepalive_ms, out);

@@ -61,7 +61,7 @@ static const struct key dns_keys[] = {
     LIST_OF("search", setting_dns_search),
     TEXT("rebind", setting_dns_rebind),
     TEXT("unrouted", setting_dns_unrouted),
-    ABSENT("types", "names are answered with the types A and AAAA only"),
+    LIST_OF("types", setting_dns_type),
     END,
 };
 
@@ -90,6 +90,7 @@ static const struct key limit_keys[] = {
     NUMBER("lifetime", KEY_TIME, lifetime_ms, 0, 2419200000),
     NUMBER("keepalive", KEY_TIME, keepalive_ms, 0, 86400000),
     NUMBER("guest_timeout", KEY_TIME, guest_timeout_ms, 1000, 86400000),
+    NUMBER("dns_qps", KEY_COUNT, dns_qps, 1, 1000000),
     NUMBER("udp_flows", KEY_COUNT, udp_flows, 1, 1000000),
     NUMBER("udp_idle", KEY_TIME, udp_idle_ms, 1000, 86400000),
     NUMBER("udp_idle_dns", KEY_TIME, udp_idle_dns_ms, 1000, 86400000),

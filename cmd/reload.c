@@ -25,6 +25,9 @@ static bool same_dns(const struct instance_config *a, const struct instance_conf
            memcmp(a->resolvers, b->resolvers, a->resolver_count * sizeof(a->resolvers[0])) == 0 &&
            a->host_count == b->host_count && memcmp(a->hosts, b->hosts, a->host_count * sizeof(a->hosts[0])) == 0 &&
            a->search_len == b->search_len && memcmp(a->search, b->search, a->search_len) == 0 &&
+           a->dns_types.count == b->dns_types.count &&
+           memcmp(a->dns_types.listed, b->dns_types.listed,
+                  a->dns_types.count * sizeof(a->dns_types.listed[0])) == 0 &&
            a->alias_count == b->alias_count &&
            memcmp(a->aliases, b->aliases, a->alias_count * sizeof(a->aliases[0])) == 0 &&
            a->rebind_strip == b->rebind_strip && a->unrouted_strip == b->unrouted_strip;

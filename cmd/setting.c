@@ -8,6 +8,7 @@
 #include "base/mac.h"
 #include "cmd/endpoint.h"
 #include "policy/distance.h"
+#include "policy/dns_type.h"
 
 enum { PORT_DNS = 53 };
 
@@ -210,6 +211,21 @@ int setting_dns_search(struct config *c, const char *text, struct problem *p)
     }
     *at = 0;
     in->search_len = (uint8_t)(in->search_len + need);
+    return 0;
+}
+
+int setting_dns_type(struct config *c, const char *text, struct problem *p)
+{
+    uint16_t type;
+    int err;
+
+    if (dns_type_parse(text, &type) < 0)
+        return problem_set(p, "write it like MX, SRV or TYPE257", "'%s' is not a record type", text);
+    err = dns_types_add(&c->instance.dns_types, type);
+    if (err == -EPERM)
+        return problem_set(p, "", "questions of type %s never go upstream under default deny", text);
+    if (err < 0)
+        return problem_set(p, "", "more than %d record types", DNS_TYPES_MAX);
     return 0;
 }
 

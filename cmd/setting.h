@@ -20,6 +20,7 @@ setting_fn setting_guest_mac;
 setting_fn setting_dns_mode;
 setting_fn setting_dns_upstream;    /* one more */
 setting_fn setting_dns_search;      /* one more */
+setting_fn setting_dns_type;        /* one more */
 setting_fn setting_dns_rebind;
 setting_fn setting_dns_unrouted;
 setting_fn setting_policy_default;

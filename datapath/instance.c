@@ -50,6 +50,7 @@ void instance_config_init(struct instance_config *c)
         .udp_idle_ms = 60000,
         .udp_idle_dns_ms = 10000,
         .udp_idle_quic_ms = 180000,
+        .dns_qps = 50,
         .keepalive_ms = 120000,
         .guest_timeout_ms = 180000,
     };

@@ -21,6 +21,7 @@
 #include "datapath/host_addrs.h"
 #include "datapath/network.h"
 #include "datapath/record.h"
+#include "policy/dns_type.h"
 #include "policy/policy.h"
 #include "proxy/upstream.h"
 #include "stack/stack.h"
@@ -49,6 +50,7 @@ struct instance_limits {
     uint32_t udp_idle_ms, udp_idle_dns_ms, udp_idle_quic_ms; /* silence that ends a UDP flow, by destination port */
     uint32_t idle_ms, lifetime_ms; /* of a TCP flow without traffic, and of any; 0: none */
     uint32_t keepalive_ms;         /* silence after which the peer is asked; seen dead after twice that; 0: never */
+    uint32_t dns_qps;              /* questions a second of each guest; four seconds' worth may come at once */
     uint32_t guest_timeout_ms;     /* a guest that answers nothing for so long, with bytes or probes outstanding */
 };
 
@@ -76,6 +78,7 @@ struct instance_config {
     unsigned alias_count;
     bool fake_ip;                          /* names get addresses of a pool, and flows there go by name (named.h) */
     struct siphash_key fake_ip_key;        /* which ones: the same key, the same addresses. Zero: a random one */
+    struct dns_types dns_types;            /* that go upstream under default deny, beside A and AAAA */
     bool rebind_strip;                     /* forbidden addresses are cut from an answer; else they spoil it */
     bool unrouted_strip;                   /* and those to which the host has no route; else they are told */
     struct instance_limits limits;

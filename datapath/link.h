@@ -12,6 +12,7 @@
 #include "base/addr.h"
 #include "base/list.h"
 #include "datapath/tap.h"
+#include "policy/dns_budget.h"
 #include "policy/pins.h"
 #include "stack/guest.h"
 
@@ -20,7 +21,6 @@ enum {
     LINK_ERROR_MAX = TAP_ERROR_MAX,
 };
 
-struct dns_budget;
 struct instance;
 struct link_kind;
 struct link_ops;
@@ -65,8 +65,7 @@ struct link {
     uint32_t relayed;           /* UDP and ping flows */
     uint64_t ping_refill_ms;    /* of its budget of echoes (relay_ping.c) */
     uint32_t ping_tokens;
-    uint64_t dns_refill_ms;     /* of its budget of questions (resolver.c) */
-    uint32_t dns_tokens;
+    struct dns_rate dns_rate;   /* of its questions */
     struct dns_budget *dns_budget; /* owned: of new names under wildcards */
     bool up;                    /* a monitor is there */
     bool closing;

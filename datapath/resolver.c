@@ -16,7 +16,10 @@
 #include "policy/fake_ip.h"
 #include "proxy/host_dgram.h"
 
-enum { REPLY_BYTES_MAX = 4096, QUERY_BYTES_MAX = 512 };
+enum { REPLY_BYTES_MAX = 20480, QUERY_BYTES_MAX = 512 };
+
+/* Beside the data: 10 bytes in front of each record's length, and 300 for header, question and OPT. */
+_Static_assert(REPLY_BYTES_MAX >= DNS_RECORDS_BYTES_MAX + 10 * DNS_RECORDS_MAX + 300, "every answer fits");
 
 static const char own_zone[] = "weir.internal"; /* never asked upstream */
 static const char gateway_name[] = "gateway.weir.internal";
@@ -37,6 +40,7 @@ struct lookup {
     struct resolver *resolver;
     struct list questions;
     struct list flows;           /* by flow.wait_node: those that need it to know where they go */
+    unsigned generation; /* of the upstreams that are asked */
     uint16_t type;
     char name[NAME_TEXT_MAX + 1];
 };
@@ -128,17 +132,26 @@ static void answer_rcode(struct resolver *r, const struct question *q, int rcode
 }
 
 static void answer_addrs(struct resolver *r, const struct question *q, const struct addr *addrs, size_t count,
-                         uint32_t ttl_s)
+                         uint32_t ttl_s, int ede)
 {
     struct dns_reply reply = {
         .rcode = DNS_NOERROR,
-        .ede = DNS_EDE_NONE,
+        .ede = ede,
         .ttl_s = ttl_s,
         .addrs = addrs,
         .addr_count = count,
         .soa = count == 0,
     };
 
+    send_answer(r, q, &reply);
+}
+
+/* Records that are no addresses: nothing is pinned by them. */
+static void answer_records(struct resolver *r, const struct question *q, const struct dns_answer *a, uint32_t ttl_s)
+{
+    struct dns_reply reply = {.rcode = DNS_NOERROR, .ttl_s = ttl_s, .answer = a, .soa = a->record_count == 0};
+
+    reply.ede = a->cut ? DNS_EDE_FORGED_ANSWER : DNS_EDE_NONE;
     send_answer(r, q, &reply);
 }
 
@@ -150,11 +163,11 @@ static void record(const struct question *q, enum reason reason)
     flow_record_dns(q->link->instance, q->link, &q->key, &v);
 }
 
-static void answer_failure(struct resolver *r, const struct question *q)
+static void answer_failure(struct resolver *r, const struct question *q, int ede)
 {
     instance_count(r->instance, COUNTER_DNS_UPSTREAM);
     record(q, REASON_DNS_UPSTREAM);
-    answer_rcode(r, q, DNS_SERVFAIL, DNS_EDE_NO_REACHABLE_AUTHORITY);
+    answer_rcode(r, q, DNS_SERVFAIL, ede);
 }
 
 /* Instead of @count addresses, the one that stands for the name. Return: how many there are now. */
@@ -173,8 +186,8 @@ static size_t fake(const struct question *q, struct addr *addrs, size_t count)
     return 0;
 }
 
-/* Tie the name to what may be told, and keep only that. Return: how many addresses are left. */
-static size_t vet(const struct question *q, const struct dns_answer *a, struct addr *out_addrs)
+/* Tie the name to what may be told, and keep only that; @out_ede: was it all? Return: how many addresses are left. */
+static size_t vet(const struct question *q, const struct dns_answer *a, struct addr *out_addrs, int *out_ede)
 {
     struct instance *in = q->link->instance;
     size_t n = 0, forbidden = 0;
@@ -190,6 +203,7 @@ static size_t vet(const struct question *q, const struct dns_answer *a, struct a
         else
             out_addrs[n++] = a->addrs[i];
     }
+    *out_ede = forbidden == 0 ? DNS_EDE_NONE : DNS_EDE_FORGED_ANSWER;
     if (forbidden == 0)
         return n;
     instance_count(in, COUNTER_DNS_REBIND);
@@ -197,22 +211,32 @@ static size_t vet(const struct question *q, const struct dns_answer *a, struct a
     return in->config.rebind_strip ? n : 0;
 }
 
+static bool is_address(uint16_t type)
+{
+    return type == DNS_TYPE_A || type == DNS_TYPE_AAAA;
+}
+
 static void answer_from_upstream(struct resolver *r, const struct question *q, const struct dns_answer *a)
 {
     struct addr addrs[DNS_ADDRS_MAX];
     uint32_t ttl_s = a->ttl_s < PINS_TTL_CAP_S ? a->ttl_s : PINS_TTL_CAP_S;
     size_t n;
+    int ede;
 
     if (a->rcode == DNS_NXDOMAIN) {
         answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_NONE);
         return;
     }
-    n = vet(q, a, addrs);
+    if (!is_address(q->query.type)) {
+        answer_records(r, q, a, a->record_count > 0 ? ttl_s : RESOLVER_NEGATIVE_TTL_S);
+        return;
+    }
+    n = vet(q, a, addrs, &ede);
     if (r->instance->config.fake_ip) {
         n = fake(q, addrs, n);
         ttl_s = RESOLVER_OWN_TTL_S;
     }
-    answer_addrs(r, q, addrs, n, n > 0 ? ttl_s : RESOLVER_NEGATIVE_TTL_S);
+    answer_addrs(r, q, addrs, n, n > 0 ? ttl_s : RESOLVER_NEGATIVE_TTL_S, ede);
 }
 
 /* ---- upstream ---- */
@@ -238,12 +262,16 @@ static void question_free(struct resolver *r, struct question *q)
     r->questions--;
 }
 
-/* @answer NULL: nobody gave one. Answering may start new lookups, or end sessions with questions of this one. */
-static void lookup_finish(struct lookup *l, const struct dns_answer *answer)
+/*
+ * @answer NULL: nobody gave one; @ede says why not. Answering may start new lookups, or end sessions with questions of
+ * this one.
+ */
+static void lookup_finish(struct lookup *l, const struct dns_answer *answer, int ede)
 {
     struct resolver *r = l->resolver;
 
-    dns_cache_put(r->cache, l->name, l->type, answer, instance_now(r->instance));
+    if (l->generation == r->generation) /* else what was kept since comes from others */
+        dns_cache_put(r->cache, l->name, l->type, answer, instance_now(r->instance));
     list_unlink(&l->node);
     list_append(&r->finishing, &l->node);
     stack_set_time(r->instance->stack, instance_now(r->instance));
@@ -255,7 +283,7 @@ static void lookup_finish(struct lookup *l, const struct dns_answer *answer)
         if (answer)
             answer_from_upstream(r, &asked, answer);
         else
-            answer_failure(r, &asked);
+            answer_failure(r, &asked, ede);
     }
     for (struct list *node; (node = list_take_first(&l->flows));)
         named_resolved(LIST_ENTRY(node, struct flow, wait_node), answer);
@@ -278,13 +306,13 @@ static enum upstream_take on_message(void *ctx, const uint8_t *bytes, size_t len
         return UPSTREAM_USE_TCP;
     if (answer.rcode != DNS_NOERROR && answer.rcode != DNS_NXDOMAIN)
         return UPSTREAM_NEXT;
-    lookup_finish(l, &answer);
+    lookup_finish(l, &answer, DNS_EDE_NONE);
     return UPSTREAM_DONE;
 }
 
-static void on_failure(void *ctx)
+static void on_failure(void *ctx, bool answered)
 {
-    lookup_finish(ctx, NULL);
+    lookup_finish(ctx, NULL, answered ? DNS_EDE_NETWORK_ERROR : DNS_EDE_NO_REACHABLE_AUTHORITY);
 }
 
 static const struct upstream_owner owner = {.on_message = on_message, .on_failure = on_failure};
@@ -298,6 +326,7 @@ static struct lookup *lookup_start(struct resolver *r, const char *name, uint16_
     if (!l)
         return NULL;
     l->resolver = r;
+    l->generation = r->generation; /* look_up_cache() has just looked */
     l->type = type;
     strcpy(l->name, name);
     list_init(&l->node);
@@ -318,7 +347,7 @@ static struct lookup *lookup_of(struct resolver *r, const char *name, uint16_t t
     LIST_FOR_EACH(node, &r->lookups) {
         struct lookup *l = LIST_ENTRY(node, struct lookup, node);
 
-        if (l->type == type && strcmp(l->name, name) == 0)
+        if (l->type == type && l->generation == r->generation && strcmp(l->name, name) == 0)
             return l;
     }
     return lookup_start(r, name, type);
@@ -347,7 +376,7 @@ static bool answer_from_cache(struct resolver *r, const struct question *q)
         answer_from_upstream(r, q, &answer);
         break;
     case DNS_CACHE_FAILURE:
-        answer_failure(r, q);
+        answer_failure(r, q, DNS_EDE_CACHED_ERROR);
         break;
     }
     instance_count(r->instance, COUNTER_DNS_CACHED);
@@ -389,26 +418,6 @@ void resolver_find(struct resolver *r, struct flow *flow, const char *name, uint
 }
 
 /* ---- questions ---- */
-
-static bool take_token(struct link *link)
-{
-    uint64_t now_ms = instance_now(link->instance), more;
-
-    if (link->dns_refill_ms == 0) {
-        link->dns_refill_ms = now_ms;
-        link->dns_tokens = RESOLVER_BUDGET_BURST;
-    }
-    more = (now_ms - link->dns_refill_ms) * RESOLVER_BUDGET_PER_S / 1000;
-    if (more > 0) {
-        link->dns_refill_ms += more * 1000 / RESOLVER_BUDGET_PER_S;
-        link->dns_tokens = more < RESOLVER_BUDGET_BURST - link->dns_tokens ? link->dns_tokens + (uint32_t)more
-                                                                           : RESOLVER_BUDGET_BURST;
-    }
-    if (link->dns_tokens == 0)
-        return false;
-    link->dns_tokens--;
-    return true;
-}
 
 /* Reverse names are answered from the pins: they tell nobody outside who is being looked at. */
 static void answer_ptr(struct resolver *r, const struct question *q)
@@ -482,26 +491,42 @@ static bool answer_own(struct resolver *r, const struct question *q)
         answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_NONE);
         return true;
     }
-    if (q->query.type != DNS_TYPE_A && q->query.type != DNS_TYPE_AAAA)
+    if (!dns_type_is_data(q->query.type)) {
+        answer_rcode(r, q, DNS_REFUSED, DNS_EDE_NOT_SUPPORTED);
+        return true;
+    }
+    if (!is_address(q->query.type))
         count = 0;
     for (size_t i = 0; i < count; i++)
         (void)pins_add(q->link->pins, q->query.name, &addrs[i], RESOLVER_OWN_TTL_S, instance_now(r->instance));
-    answer_addrs(r, q, addrs, count, RESOLVER_OWN_TTL_S);
+    answer_addrs(r, q, addrs, count, RESOLVER_OWN_TTL_S, DNS_EDE_NONE);
     return true;
 }
 
-static bool is_transfer(uint16_t type)
+/* Addresses of a family that the guest does not have are of no use to it. */
+static bool is_useful(const struct guest *guest, uint16_t type)
 {
-    enum { IXFR = 251, AXFR = 252, MAILB = 253, MAILA = 254, ANY = 255 };
-
-    return type >= IXFR && type <= ANY;
+    return !is_address(type) || guest_gateway(guest, type == DNS_TYPE_A ? ADDR_V4 : ADDR_V6).family != ADDR_NONE;
 }
 
-/* The types that reach an upstream: those of addresses, of a family that the guest has. */
-static bool goes_upstream(const struct guest *guest, uint16_t type)
+/* Return: whether the type may go upstream; else the guest has been told. */
+static bool judge_type(struct resolver *r, const struct question *q)
 {
-    return (type == DNS_TYPE_A && guest_gateway(guest, ADDR_V4).family != ADDR_NONE) ||
-           (type == DNS_TYPE_AAAA && guest_gateway(guest, ADDR_V6).family != ADDR_NONE);
+    struct instance *in = r->instance;
+    uint16_t type = q->query.type;
+    enum dns_type_verdict v = dns_types_judge(&in->config.dns_types, type, policy_allows_by_default(in->policy));
+
+    if (v == DNS_TYPE_ASK && is_useful(q->link->guest, type))
+        return true;
+    instance_count(in, COUNTER_DNS_TYPE);
+    /* Every browser asks for SVCB and HTTPS beside addresses: nothing is denied by their absence. */
+    if (v != DNS_TYPE_ASK && type != DNS_TYPE_SVCB && type != DNS_TYPE_HTTPS)
+        record(q, REASON_DNS_TYPE);
+    if (v == DNS_TYPE_REFUSED)
+        answer_rcode(r, q, DNS_REFUSED, DNS_EDE_NOT_SUPPORTED);
+    else
+        answer_rcode(r, q, DNS_NOERROR, v == DNS_TYPE_WITHHELD ? DNS_EDE_FORGED_ANSWER : DNS_EDE_NONE);
+    return false;
 }
 
 static bool within_budget(const struct question *q, const struct verdict *v)
@@ -521,11 +546,8 @@ static void go_on(struct resolver *r, const struct question *q, const struct ver
         answer_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
         return;
     }
-    if (!goes_upstream(q->link->guest, q->query.type)) {
-        instance_count(r->instance, COUNTER_DNS_TYPE);
-        answer_rcode(r, q, is_transfer(q->query.type) ? DNS_REFUSED : DNS_NOERROR, DNS_EDE_NONE);
+    if (!judge_type(r, q))
         return;
-    }
     if (!within_budget(q, v)) {
         instance_count(r->instance, COUNTER_DNS_BUDGET);
         record(q, REASON_DNS_BUDGET);
@@ -533,7 +555,7 @@ static void go_on(struct resolver *r, const struct question *q, const struct ver
         return;
     }
     if (!answer_from_cache(r, q) && !ask_upstream(r, q))
-        answer_failure(r, q);
+        answer_failure(r, q, DNS_EDE_NOT_READY);
 }
 
 /* ---- the embedder ---- */
@@ -567,7 +589,7 @@ static bool ask_embedder(struct resolver *r, const struct question *asked, struc
         return false;
     if (!q) {
         hook_forget(in, token);
-        answer_failure(r, asked);
+        answer_failure(r, asked, DNS_EDE_NOT_READY);
         return true;
     }
     q->token = token;
@@ -614,7 +636,7 @@ static bool judge(struct resolver *r, const struct question *q)
 {
     struct verdict v;
 
-    if (!take_token(q->link)) {
+    if (!dns_rate_take(&q->link->dns_rate, r->instance->config.limits.dns_qps, instance_now(r->instance))) {
         instance_count(r->instance, COUNTER_LIMIT_DNS);
         record(q, REASON_LIMIT_DNS);
         answer_rcode(r, q, DNS_SERVFAIL, DNS_EDE_NONE);
@@ -649,7 +671,9 @@ static bool take_question(struct resolver *r, struct question *q, const uint8_t 
     instance_count(r->instance, COUNTER_DNS_MALFORMED);
     if (result == DNS_QUERY_DROP)
         return false;
-    answer_rcode(r, q, rcodes[result], DNS_EDE_NONE);
+    if (result == DNS_QUERY_INVALID_NAME)
+        record(q, REASON_NAME_INVALID);
+    answer_rcode(r, q, rcodes[result], q->query.ede);
     return true;
 }
 

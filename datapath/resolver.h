@@ -18,8 +18,6 @@
 enum {
     RESOLVER_PORT = 53,
     RESOLVER_QUESTIONS_MAX = 1024,     /* waiting for upstreams */
-    RESOLVER_BUDGET_PER_S = 50,        /* questions a guest may ask */
-    RESOLVER_BUDGET_BURST = 200,
     RESOLVER_OWN_TTL_S = 60,           /* of static names */
     RESOLVER_NEGATIVE_TTL_S = 30,      /* of denials and empty answers made here */
 };

@@ -20,6 +20,8 @@ enum {
     DNS_MESSAGE_BYTES_MAX = 65535,
     DNS_ADDRS_MAX = 64,         /* addresses taken from one answer */
     DNS_CHAIN_MAX = 16,         /* CNAMEs followed in one answer */
+    DNS_RECORDS_MAX = 256,      /* records of other types taken from one answer, and their bytes in all */
+    DNS_RECORDS_BYTES_MAX = 16384,
 
     DNS_TYPE_A = 1,
     DNS_TYPE_CNAME = 5,
@@ -37,9 +39,16 @@ enum {
     DNS_NOTIMP = 4,
     DNS_REFUSED = 5,
 
+    /* Extended errors (RFC 8914 section 4) */
     DNS_EDE_NONE = -1,
-    DNS_EDE_BLOCKED = 15,           /* RFC 8914 section 4.16 */
+    DNS_EDE_FORGED_ANSWER = 4,      /* no failure, but not all that the zone has */
+    DNS_EDE_CACHED_ERROR = 13,
+    DNS_EDE_NOT_READY = 14,         /* nobody could be asked */
+    DNS_EDE_BLOCKED = 15,
+    DNS_EDE_NOT_AUTHORITATIVE = 20, /* to questions that want no recursion */
+    DNS_EDE_NOT_SUPPORTED = 21,
     DNS_EDE_NO_REACHABLE_AUTHORITY = 22,
+    DNS_EDE_NETWORK_ERROR = 23,     /* somebody answered, and nothing of use */
 };
 
 /* A query as far as it could be understood. Value type. */
@@ -53,6 +62,7 @@ struct dns_query {
     bool edns;                    /* the query had an OPT record */
     bool dnssec_ok;               /* its DO bit, echoed (RFC 3225 section 3); no signatures come with it */
     uint16_t udp_bytes_max;       /* what an answer over UDP may take: 512..DNS_UDP_BYTES_MAX */
+    int ede;                      /* what is wrong with it: DNS_EDE_* */
 };
 
 enum dns_query_result {
@@ -73,13 +83,17 @@ enum dns_query_result {
  */
 enum dns_query_result dns_query_read(const uint8_t *bytes, size_t len, struct dns_query *out_query);
 
-/* One address or one negative answer, as read from an upstream. Value type. */
+/* An answer, positive or negative, as read from an upstream. Value type. */
 struct dns_answer {
     int rcode;                      /* with its upper bits out of OPT (RFC 6891 section 6.1.3) */
     bool truncated;                 /* TC: ask again over TCP; nothing else is filled but rcode's lower bits */
     uint32_t ttl_s;                 /* the smallest along the chain; of negatives, per RFC 2308; 0 when unknown */
     struct addr addrs[DNS_ADDRS_MAX]; /* each once; those beyond DNS_ADDRS_MAX are left out */
     size_t addr_count;              /* 0 unless rcode is DNS_NOERROR */
+    bool cut;                       /* something of the records was left out (dns_rdata_copy()) */
+    unsigned record_count;          /* of other types than A and AAAA; 0 unless rcode is DNS_NOERROR */
+    size_t records_len;
+    uint8_t records[DNS_RECORDS_BYTES_MAX]; /* their data: a length in 2 bytes, and so many bytes, names in full */
 };
 
 /**
@@ -94,11 +108,12 @@ int dns_query_write(uint8_t *out, size_t cap, uint16_t id, const char *name, uin
  *
  * Takes only records on the CNAME chain that starts at the question, in whatever order they stand; others are
  * ignored. A loop, a chain above DNS_CHAIN_MAX, a name with two targets or with a target and addresses are malformed.
- * Compression pointers only backward. The question must be echoed exactly (name compared without case). For A and AAAA
- * queries `addrs` is filled; for other types only rcode and ttl.
+ * Compression pointers only backward. The question must be echoed byte for byte, as dns_query_write() wrote it. For A
+ * and AAAA queries `addrs` is filled, for other types `records`.
  *
  * Return: 0; -ENOENT when it is not an answer to this question (id, QR, question: to be ignored, T108);
- * -EBADMSG malformed. @out_answer is written only on success.
+ * -EBADMSG malformed; -E2BIG more records than fit: part of a set is told to nobody. @out_answer is written only on
+ * success.
  */
 int dns_answer_read(const uint8_t *bytes, size_t len, uint16_t id, const char *name, uint16_t type,
                     struct dns_answer *out_answer);
@@ -110,6 +125,7 @@ struct dns_reply {
     uint32_t ttl_s;
     const struct addr *addrs;    /* borrowed; those of the question's family become A or AAAA records */
     size_t addr_count;
+    const struct dns_answer *answer; /* borrowed, or NULL: its records are told, which are of the question's type */
     const char *ptr;             /* borrowed: PTR target, or NULL */
     bool soa;                    /* a synthetic SOA in Authority (negative answers; RFC 2308) */
 };

@@ -6,7 +6,9 @@
 #include "policy/dns.h"
 
 #include <errno.h>
+#include <string.h>
 
+#include "policy/dns_rdata.h"
 #include "policy/dns_wire.h"
 
 enum { RECORDS_MAX = 1024 /* of one section: every name of a chain walks the answers once */ };
@@ -45,10 +47,11 @@ struct message {
 /* What is gathered of one answer, and where on the chain that stands. */
 struct gather {
     struct dns_answer answer;
-    struct dns_name name; /* whose records are sought */
+    struct writer records; /* into answer.records */
+    struct dns_name name;  /* whose records are sought */
     uint16_t type;
-    bool timed;           /* answer.ttl_s holds something */
-    bool found;           /* there is a record of the type asked for */
+    bool timed;            /* answer.ttl_s holds something */
+    bool found;            /* there is a record of the type asked for */
 };
 
 /* Step over a section. Return: 0, or -EBADMSG. */
@@ -96,14 +99,37 @@ static void addr_take(struct dns_answer *answer, const struct addr *addr)
         answer->addrs[answer->addr_count++] = *addr;
 }
 
-/* Take the data of a record of the type asked for. Return: 0, or -EBADMSG. */
-static int data_take(struct gather *g, const struct dns_record *record)
+/* Take what is no address. Return: 0, -EBADMSG or -E2BIG. */
+static int record_take(const struct message *m, struct gather *g, const struct dns_record *record)
+{
+    struct writer *w = &g->records;
+    size_t start = w->len;
+    int fate;
+
+    writer_u16(w, 0);
+    fate = dns_rdata_copy(m->bytes, record->rdata, record->type, w);
+    if (fate < 0)
+        return fate;
+    if (w->overflow || g->answer.record_count == DNS_RECORDS_MAX)
+        return -E2BIG;
+    g->answer.cut = g->answer.cut || fate != DNS_RDATA_WHOLE;
+    if (fate == DNS_RDATA_WITHHELD) {
+        w->len = start;
+        return 0;
+    }
+    writer_patch_u16(w, start, (uint16_t)(w->len - start - 2));
+    g->answer.record_count++;
+    return 0;
+}
+
+/* Take the data of a record of the type asked for. Return: 0, -EBADMSG or -E2BIG. */
+static int data_take(const struct message *m, struct gather *g, const struct dns_record *record)
 {
     size_t size = record->type == DNS_TYPE_A ? 4 : 16;
     struct addr addr;
 
     if (record->type != DNS_TYPE_A && record->type != DNS_TYPE_AAAA)
-        return 0;
+        return record_take(m, g, record);
     if (cursor_left(&record->rdata) != size)
         return -EBADMSG;
     addr = size == 4 ? addr_from_v4(record->rdata.at) : addr_from_v6(record->rdata.at);
@@ -124,12 +150,13 @@ static int target_read(const struct message *m, const struct dns_record *record,
 /*
  * Gather the records of the name sought.
  *
- * Return: 1 it is an alias, @out_target says of what; 0 it is none; -EBADMSG.
+ * Return: 1 it is an alias, @out_target says of what; 0 it is none; -EBADMSG; -E2BIG.
  */
 static int name_gather(const struct message *m, struct gather *g, struct dns_name *out_target)
 {
     struct cursor c = m->answers;
     bool alias = false, data = false;
+    int err;
 
     for (unsigned i = 0; i < m->header.answers; i++) {
         struct dns_record record;
@@ -142,8 +169,9 @@ static int name_gather(const struct message *m, struct gather *g, struct dns_nam
         if (record.type == g->type) {
             data = true;
             ttl_take(g, record.ttl);
-            if (data_take(g, &record) < 0)
-                return -EBADMSG;
+            err = data_take(m, g, &record);
+            if (err < 0)
+                return err;
         } else if (record.type == DNS_TYPE_CNAME) {
             if (target_read(m, &record, &target) < 0 || (alias && !dns_name_equal(&target, out_target)))
                 return -EBADMSG;
@@ -157,7 +185,7 @@ static int name_gather(const struct message *m, struct gather *g, struct dns_nam
     return alias && data ? -EBADMSG : alias;
 }
 
-/* Return: 0, or -EBADMSG. */
+/* Return: 0, -EBADMSG or -E2BIG. */
 static int chain_follow(const struct message *m, struct gather *g)
 {
     for (unsigned hops = 0; hops <= DNS_CHAIN_MAX; hops++) {
@@ -219,6 +247,7 @@ static int opt_read(const struct message *m, struct gather *g)
     return 0;
 }
 
+/* The very bytes that were sent, in their case too: whoever answers copies them, whoever guesses may not. */
 static bool is_question(struct cursor *c, const struct dns_header *header, const struct dns_name *name,
                         uint16_t type)
 {
@@ -228,7 +257,8 @@ static bool is_question(struct cursor *c, const struct dns_header *header, const
     if (header->questions != 1 || dns_name_read_plain(c, &qname) < 0 || !cursor_u16(c, &qtype) ||
         !cursor_u16(c, &klass))
         return false;
-    return dns_name_equal(&qname, name) && qtype == type && klass == DNS_CLASS_IN;
+    return qname.len == name->len && memcmp(qname.bytes, name->bytes, name->len) == 0 && qtype == type &&
+           klass == DNS_CLASS_IN;
 }
 
 int dns_answer_read(const uint8_t *bytes, size_t len, uint16_t id, const char *name, uint16_t type,
@@ -237,7 +267,9 @@ int dns_answer_read(const uint8_t *bytes, size_t len, uint16_t id, const char *n
     struct cursor c = cursor_of(bytes, len);
     struct message m = {.bytes = bytes};
     struct gather g = {.type = type};
+    int err;
 
+    g.records = writer_of(g.answer.records, sizeof(g.answer.records));
     dns_name_from_text(name, &g.name);
     if (!dns_header_read(&c, &m.header) || m.header.id != id || !(m.header.flags & DNS_FLAG_QR) ||
         m.header.flags & DNS_FLAG_OPCODE || !is_question(&c, &m.header, &g.name, type))
@@ -246,10 +278,16 @@ int dns_answer_read(const uint8_t *bytes, size_t len, uint16_t id, const char *n
     g.answer.truncated = (m.header.flags & DNS_FLAG_TC) != 0;
     /* What a truncated answer still holds may end anywhere, and is half the truth. */
     if (!g.answer.truncated) {
-        if (sections_find(&m, c) < 0 || opt_read(&m, &g) < 0 || chain_follow(&m, &g) < 0)
+        if (sections_find(&m, c) < 0 || opt_read(&m, &g) < 0)
             return -EBADMSG;
-        if (g.answer.rcode != DNS_NOERROR)
-            g.answer.addr_count = 0;
+        err = chain_follow(&m, &g);
+        if (err < 0)
+            return err;
+        g.answer.records_len = g.records.len;
+        if (g.answer.rcode != DNS_NOERROR) {
+            g.answer.addr_count = g.answer.record_count = 0;
+            g.answer.records_len = 0;
+        }
         if ((g.answer.rcode != DNS_NOERROR || !g.found) && negative_read(&m, &g) < 0)
             return -EBADMSG;
     }

@@ -21,6 +21,23 @@ struct dns_budget {
     struct scope *buckets[BUCKETS]; /* owned */
 };
 
+bool dns_rate_take(struct dns_rate *rate, uint32_t per_s, uint64_t now_ms)
+{
+    enum { TOKEN = 1000 };
+    uint64_t full = (uint64_t)per_s * DNS_RATE_BURST_S * TOKEN;
+    uint64_t more = (now_ms - rate->filled_ms) * per_s; /* one a second is a thousandth a millisecond */
+
+    if (rate->filled_ms == 0 || more >= full || rate->thousandths + more >= full)
+        rate->thousandths = full;
+    else
+        rate->thousandths += more;
+    rate->filled_ms = now_ms;
+    if (rate->thousandths < TOKEN)
+        return false;
+    rate->thousandths -= TOKEN;
+    return true;
+}
+
 struct dns_budget *dns_budget_new(void)
 {
     struct dns_budget *b = calloc(1, sizeof(*b));

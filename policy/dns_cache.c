@@ -15,10 +15,13 @@ struct entry {
     uint64_t until_ms;        /* it is told until then */
     uint64_t ttl_until_ms;    /* what the upstream said */
     uint16_t type;
-    bool failure;
+    bool failure, cut;
     int rcode;
     size_t addr_count, bytes; /* bytes: of this allocation */
     struct addr *addrs;       /* behind the name, in this allocation */
+    uint8_t *records;         /* behind the addresses */
+    size_t records_len;
+    unsigned record_count;
     char name[];
 };
 
@@ -97,7 +100,8 @@ static struct entry *make(const char *name, uint16_t type, const struct dns_answ
 {
     size_t addrs = answer ? answer->addr_count : 0, name_bytes = strlen(name) + 1;
     size_t addrs_at = (sizeof(struct entry) + name_bytes + _Alignof(struct addr) - 1) & ~(_Alignof(struct addr) - 1);
-    size_t bytes = addrs_at + addrs * sizeof(struct addr);
+    size_t records_len = answer ? answer->records_len : 0;
+    size_t bytes = addrs_at + addrs * sizeof(struct addr) + records_len;
     struct entry *e = calloc(1, bytes);
 
     if (!e)
@@ -112,6 +116,12 @@ static struct entry *make(const char *name, uint16_t type, const struct dns_answ
     e->addrs = (void *)((uint8_t *)e + addrs_at);
     if (addrs > 0)
         memcpy(e->addrs, answer->addrs, addrs * sizeof(struct addr));
+    e->records = (uint8_t *)(e->addrs + addrs);
+    e->records_len = records_len;
+    if (records_len > 0)
+        memcpy(e->records, answer->records, records_len);
+    e->record_count = answer ? answer->record_count : 0;
+    e->cut = answer && answer->cut;
     return e;
 }
 
@@ -156,10 +166,14 @@ enum dns_cache_result dns_cache_get(struct dns_cache *cache, const char *name, u
     list_append(&cache->used, &e->used);
     if (e->failure)
         return DNS_CACHE_FAILURE;
-    memset(out_answer, 0, sizeof(*out_answer));
     out_answer->rcode = e->rcode;
+    out_answer->truncated = false;
     out_answer->ttl_s = e->ttl_until_ms >= now_ms + 1000 ? (uint32_t)((e->ttl_until_ms - now_ms) / 1000) : 1;
     out_answer->addr_count = e->addr_count;
     memcpy(out_answer->addrs, e->addrs, e->addr_count * sizeof(struct addr));
+    out_answer->cut = e->cut;
+    out_answer->record_count = e->record_count;
+    out_answer->records_len = e->records_len;
+    memcpy(out_answer->records, e->records, e->records_len);
     return DNS_CACHE_ANSWER;
 }

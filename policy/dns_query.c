@@ -58,6 +58,7 @@ enum dns_query_result dns_query_read(const uint8_t *bytes, size_t len, struct dn
 
     memset(q, 0, sizeof(*q));
     q->udp_bytes_max = UDP_BYTES_MIN;
+    q->ede = DNS_EDE_NONE;
     /* An answer to an answer could be answered as well, for ever. */
     if (!dns_header_read(&c, &header) || header.flags & DNS_FLAG_QR)
         return DNS_QUERY_DROP;
@@ -73,7 +74,13 @@ enum dns_query_result dns_query_read(const uint8_t *bytes, size_t len, struct dn
         return DNS_QUERY_FORMERR;
     if (cursor_left(&c) > 0)
         return DNS_QUERY_FORMERR;
-    if (q->klass != DNS_CLASS_IN || !(header.flags & DNS_FLAG_RD))
+    if (q->klass != DNS_CLASS_IN || !(header.flags & DNS_FLAG_RD)) {
+        q->ede = q->klass != DNS_CLASS_IN ? DNS_EDE_NOT_SUPPORTED : DNS_EDE_NOT_AUTHORITATIVE;
         return DNS_QUERY_REFUSED;
-    return dns_name_to_text(&name, q->name) < 0 ? DNS_QUERY_INVALID_NAME : DNS_QUERY_OK;
+    }
+    if (dns_name_to_text(&name, q->name) < 0) {
+        q->ede = DNS_EDE_BLOCKED;
+        return DNS_QUERY_INVALID_NAME;
+    }
+    return DNS_QUERY_OK;
 }

@@ -51,6 +51,22 @@ static void record_head(struct reply *r, uint16_t owner_pointer, uint16_t type, 
 
 enum { RECORD_HEAD_BYTES = 12 };
 
+/* Records that are told as they came. Return: records written. */
+static uint16_t records_write(struct reply *r, const struct dns_query *query, const struct dns_reply *reply)
+{
+    struct cursor records = cursor_of(reply->answer->records, reply->answer->records_len), data;
+    uint16_t count = 0, len;
+
+    while (cursor_u16(&records, &len) && cursor_sub(&records, len, &data)) {
+        if (!has_room(r, RECORD_HEAD_BYTES + len))
+            break;
+        record_head(r, QNAME_POINTER, query->type, reply->ttl_s, len);
+        writer_bytes(&r->w, data.at, len);
+        count++;
+    }
+    return count;
+}
+
 /* Return: records written. */
 static uint16_t answers_write(struct reply *r, const struct dns_query *query, const struct dns_reply *reply)
 {
@@ -59,6 +75,8 @@ static uint16_t answers_write(struct reply *r, const struct dns_query *query, co
                                                              : ADDR_NONE;
     uint16_t count = 0;
 
+    if (reply->answer)
+        return records_write(r, query, reply);
     for (size_t i = 0; i < reply->addr_count && family != ADDR_NONE; i++) {
         const struct addr *addr = &reply->addrs[i];
 

@@ -209,6 +209,14 @@ static struct name_answer layer_judge_name(const struct layer *layer, const char
     return answer;
 }
 
+bool policy_allows_by_default(const struct policy *policy)
+{
+    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+        if (policy->layers[i].present && !policy->layers[i].allow_default)
+            return false;
+    return true;
+}
+
 void policy_judge_name(const struct policy *policy, const char *name, int64_t wall_s,
                        struct verdict *out_verdict)
 {

@@ -108,6 +108,9 @@ void policy_judge_silent(const struct policy *policy, const struct facts *facts,
 void policy_judge_name(const struct policy *policy, const char *name, int64_t wall_s,
                        struct verdict *out_verdict);
 
+/** Whether what no rule matches is allowed, in every layer there is. */
+bool policy_allows_by_default(const struct policy *policy);
+
 /**
  * What new names are counted under (policy/dns_budget.h) once policy_judge_name() allowed one: the target of a suffix
  * rule, or the registrable domain where the deciding rule or default opens all names.

@@ -41,6 +41,7 @@
     X(QUIC_NOINITIAL, "quic.noinitial")                                                            \
     X(QUIC_INCOMPLETE, "quic.incomplete")                                                          \
     X(DNS_DENIED, "dns.denied")                                                                    \
+    X(DNS_TYPE, "dns.type")                                                                        \
     X(DNS_MALFORMED, "dns.malformed")                                                              \
     X(DNS_BUDGET, "dns.budget")                                                                    \
     X(DNS_BYPASS, "dns.bypass")                                                                    \

@@ -29,6 +29,7 @@ struct upstream_query {
     int fd;                    /* owned; -1 between attempts */
     unsigned attempt, handles; /* handles: uv handles not yet closed */
     bool poll_live, next_tcp, over;
+    bool answered;             /* by somebody, with nothing of use */
     uint64_t deadline_ms;
     uint8_t out[2 + UPSTREAM_QUERY_BYTES_MAX]; /* TCP length and message */
     size_t out_len, out_at;
@@ -92,10 +93,11 @@ static void finish(struct upstream_query *q)
 static void fail(struct upstream_query *q)
 {
     const struct upstream_owner *owner = q->owner;
+    bool answered = q->answered;
     void *ctx = q->ctx;
 
     finish(q);
-    owner->on_failure(ctx);
+    owner->on_failure(ctx, answered);
 }
 
 /* The next attempt starts when the old socket's handle is closed: on_poll_closed(). */
@@ -126,6 +128,7 @@ static void take(struct upstream_query *q, const uint8_t *bytes, size_t len)
         retry(q, q->state == QUERY_UDP);
         break;
     case UPSTREAM_NEXT:
+        q->answered = true;
         retry(q, false);
         break;
     }

@@ -8,6 +8,7 @@
 #ifndef WEIR_PROXY_UPSTREAM_H
 #define WEIR_PROXY_UPSTREAM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -53,8 +54,8 @@ struct upstream_query;
 struct upstream_owner {
     /** A message with our id from the server we asked. Borrowed. */
     enum upstream_take (*on_message)(void *ctx, const uint8_t *bytes, size_t len, uint16_t id);
-    /** Nobody gave an answer in time; the query is over. */
-    void (*on_failure)(void *ctx);
+    /** Nobody gave an answer in time; the query is over. @answered: somebody did, but UPSTREAM_NEXT was said of it. */
+    void (*on_failure)(void *ctx, bool answered);
 };
 
 /**

@@ -4,8 +4,10 @@ import os
 import socket
 import struct
 
-A, TXT, AAAA, OPT = 1, 16, 28, 41
-NOERROR, SERVFAIL, NXDOMAIN, REFUSED = 0, 2, 3, 5
+A, CNAME, PTR, MX, TXT, AAAA, SRV, OPT = 1, 5, 12, 15, 16, 28, 33, 41
+SVCB, HTTPS, IXFR, AXFR, ANY, CAA = 64, 65, 251, 252, 255, 257
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
+RD, AD, CD = 0x0100, 0x0020, 0x0010
 
 
 @dataclasses.dataclass
@@ -17,14 +19,24 @@ class Answer:
     ede: object      # the info-code of RFC 8914, or None
     raw: bytes
     source: object   # who answered
+    records: list = dataclasses.field(default_factory=list)  # (type, data) of the answer section
+
+    @property
+    def flags(self):
+        return int.from_bytes(self.raw[2:4], "big")
 
 
-def query_bytes(name, kind=A, ident=None, edns=True):
+def wire_name(name):
+    labels = [label.encode() for label in name.rstrip(".").split(".")] if isinstance(name, str) else name
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def query_bytes(name, kind=A, ident=None, edns=True, flags=RD, klass=1, dnssec=False):
+    """The name is text, or a list of labels of any bytes."""
     ident = os.urandom(2) if ident is None else struct.pack(">H", ident)
-    labels = b"".join(bytes([len(l)]) + l.encode() for l in name.rstrip(".").split("."))
-    tail = b"\0" + struct.pack(">HHHHH", OPT, 1232, 0, 0, 0) if edns else b""
-    head = ident + struct.pack(">HHHHH", 0x0100, 1, 0, 0, int(edns))
-    return head + labels + b"\0" + struct.pack(">HH", kind, 1) + tail
+    tail = b"\0" + struct.pack(">HHHHH", OPT, 1232, 0, 0x8000 * dnssec, 0) if edns else b""
+    head = ident + struct.pack(">HHHHH", flags, 1, 0, 0, int(edns))
+    return head + wire_name(name) + struct.pack(">HH", kind, klass) + tail
 
 
 def _skip_name(raw, at):
@@ -41,11 +53,13 @@ def parse(raw, source=None):
     at = 12
     for _ in range(questions):
         at = _skip_name(raw, at) + 4
-    for _ in range(sum(counts)):
+    for number in range(sum(counts)):
         at = _skip_name(raw, at)
         kind, _, ttl, size = struct.unpack(">HHIH", raw[at:at + 10])
         data = raw[at + 10:at + 10 + size]
         at += 10 + size
+        if number < counts[0]:
+            answer.records.append((kind, data))
         if kind in (A, AAAA):
             family = socket.AF_INET if kind == A else socket.AF_INET6
             answer.addrs.append(socket.inet_ntop(family, data))
@@ -60,13 +74,13 @@ def parse(raw, source=None):
     return answer
 
 
-def ask(ns, server, name, kind=A, timeout=5, edns=True, port=53):
+def ask(ns, server, name, kind=A, timeout=5, port=53, **options):
     """One query over UDP, from a socket that hears nobody but `server`."""
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with ns.socket(family, socket.SOCK_DGRAM) as sock:
         sock.settimeout(timeout)
         sock.connect((server, port))
-        message = query_bytes(name, kind, edns=edns)
+        message = query_bytes(name, kind, **options)
         sock.send(message)
         raw = sock.recv(65535)
         assert raw[:2] == message[:2]

@@ -75,7 +75,8 @@ def _matches(record, fields):
 class Weir:
     """A running `weir run`, its log, and the promises it made in it."""
 
-    def __init__(self, world, directory, arguments, config=None, prlimit=None):
+    def __init__(self, world, directory, arguments, config=None, prlimit=None, etc=None):
+        """etc: a directory that weir sees as /etc."""
         self.directory = directory
         self.log_path, self.stderr_path = f"{directory}/flows.log", f"{directory}/stderr"
         self.expected = []
@@ -89,6 +90,8 @@ class Weir:
             argv += ["--config", path]
         if prlimit:
             argv = ["prlimit", prlimit, "--", *argv]
+        if etc:
+            argv = ["unshare", "--mount", "sh", "-ec", 'mount --bind "$0" /etc; exec "$@"', etc, *argv]
         with open(self.stderr_path, "wb") as err:
             self.process = world.ns.popen(argv, stdin=subprocess.DEVNULL, stdout=err, stderr=err, env=ENVIRONMENT)
         wait_until(self._ready, 10, "weir: ready")

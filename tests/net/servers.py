@@ -225,6 +225,12 @@ def start_nginx(ns, directory, plan, cert, key):
                    lambda: answers_on(ns, plan.web, 443))
 
 
+# RFC 9460: priority 1, no other name; alpn h2, an IPv4 hint, "ech", an IPv6 hint. And what is left of it for guests.
+HTTPS_RECORD = (b"\0\1\0" b"\0\1\0\3\2h2" b"\0\4\0\4\x0a\0\0\1" b"\0\5\0\3ech"
+                b"\0\6\0\x10\xfd\0\0\1\0\0\0\0\0\0\0\0\0\0\0\1")
+HTTPS_RECORD_TOLD = b"\0\1\0" b"\0\1\0\3\2h2"
+
+
 def start_dnsmasq(ns, directory, plan):
     log = f"{directory}/dnsmasq.log"
     argv = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
@@ -236,7 +242,9 @@ def start_dnsmasq(ns, directory, plan):
              f"--host-record=mixed.lab.example,{plan.private_host}",
              f"--host-record=mixed.lab.example,{plan.peer}", "--cname=alias.lab.example,peer.lab.example",
              f"--host-record=nowhere.lab.example,{plan.unrouted}",
-             "--txt-record=web.lab.example,secret-of-the-zone"]
+             "--txt-record=web.lab.example,secret-of-the-zone", "--mx-host=lab.example,peer.lab.example,10",
+             "--srv-host=_sip._tcp.lab.example,peer.lab.example,5060", f"--dns-rr=web.lab.example,65,{HTTPS_RECORD.hex()}",
+             "--caa-record=lab.example,0,issue,ca.example"]
     argv += [f"--host-record=many.lab.example,{plan.numbered % n}" for n in range(1, 81)]
     argv += [f"--host-record=few.lab.example,{plan.numbered % n}" for n in range(1, 41)]
     return Program(ns, argv, log, lambda: "started" in open(log, encoding="utf-8").read())

@@ -42,6 +42,7 @@ static const char whole[] =
     "  hosts: {DB.test.: 10.9.0.254, v6.test: 2001:db8::7}\n"
     "  search: [corp.example, lab]\n"
     "  rebind: refuse\n"
+    "  types: [A, mx, TXT, SRV, TYPE257, TXT]\n"
     "policy:\n"
     "  default: allow\n"
     "  refuse: icmp\n"
@@ -54,7 +55,7 @@ static const char whole[] =
     "groups: {public: [203.0.113.0/24], private: [192.0.2.0/24, 198.51.100.1]}\n"
     "host_alias: [host.test, other.test]\n"
     "limits: {flows: 7, half_open: 8, dials: 9, buffers: 64MiB, flow_buffer: 128KiB, dial_timeout: 1500ms, idle: 2h,\n"
-    "  udp_idle: 5m, lifetime: 24h, keepalive: 0, guest_timeout: 90s}\n"
+    "  dns_qps: 20000, udp_idle: 5m, lifetime: 24h, keepalive: 0, guest_timeout: 90s}\n"
     "log: {flows: /var/log/flows, level: debug}\n"
     "links: [\"stream,path=/tmp/x.sock\"]\n";
 
@@ -96,12 +97,15 @@ static void test_every_key(void **state)
     assert_int_equal(in->limits.udp_idle_ms, 300000);
     assert_int_equal(in->limits.lifetime_ms, 86400000);
     assert_int_equal(in->limits.keepalive_ms, 0);
+    assert_int_equal(in->limits.dns_qps, 20000);
+    assert_int_equal(in->dns_types.count, 4); /* A needs no listing, and TXT is one */
+    assert_memory_equal(in->dns_types.listed, ((uint16_t[]){15, 16, 33, 257}), 8);
     assert_int_equal(in->limits.guest_timeout_ms, 90000);
     assert_true(c.layers[POLICY_LAYER_POLICY].allow_default && c.layers[POLICY_LAYER_FLOOR].allow_default);
     assert_true(c.layers[POLICY_LAYER_FLOOR].present);
     assert_int_equal(c.layers[POLICY_LAYER_POLICY].count, 2);
     assert_int_equal(c.layers[POLICY_LAYER_FLOOR].count, 1);
-    assert_int_equal(c.layers[POLICY_LAYER_POLICY].places[1].line, 14);
+    assert_int_equal(c.layers[POLICY_LAYER_POLICY].places[1].line, 15);
     assert_int_equal(c.layers[POLICY_LAYER_POLICY].places[1].column, 7);
     assert_int_equal(c.groups.entry_count, 3);
     assert_string_equal(c.log, "/var/log/flows");
@@ -187,7 +191,12 @@ static const struct bad bad[] = {
     {"a key that is a list", "[a]: b\n", "1:1", "one value", NULL},
     {"ingress needs published ports", "policy: {ingress: allow}\n", "1:10", "not in this version", NULL},
     {"publish likewise", "publish: []\n", "1:1", "not in this version", NULL},
-    {"types likewise", "dns: {types: [A]}\n", "1:7", "not in this version", NULL},
+    {"a type that is none", "dns: {types: [MX, NAPTRR]}\n", "1:19", "'NAPTRR' is not a record type", "TYPE257"},
+    {"a type with a number too high", "dns: {types: [TYPE65536]}\n", "1:15", "not a record type", NULL},
+    {"T113 a transfer", "dns: {types: [AXFR]}\n", "1:15", "never go upstream", NULL},
+    {"T122 reverse names", "dns: {types: [PTR]}\n", "1:15", "never go upstream", NULL},
+    {"T91 records with addresses in them", "dns: {types: [HTTPS]}\n", "1:15", "never go upstream", NULL},
+    {"no question at all", "limits: {dns_qps: 0}\n", "1:19", "", NULL},
     /* shapes */
     {"the top is no mapping", "- a\n", "1:1", "a mapping is expected", NULL},
     {"an empty document holds an empty value", "---\n...\n", "2:1", "a mapping is expected", NULL},
@@ -331,6 +340,10 @@ static void test_bounds(void **state)
     expect_bad(repeat("policy: {rules: [", "allow any, ", POLICY_RULES_MAX + 1, "]}\n"), "more than 4096 rules");
     expect_bad(repeat("dns: {upstream: [", "192.0.2.1, ", RESOLVCONF_SERVERS_MAX + 1, "]}\n"), "more than 8 resolvers");
     expect_bad(repeat("dns: {search: [", "a.example, ", 64, "]}\n"), "search list");
+    expect_bad(strdup("dns: {types: [TYPE1000, TYPE1001, TYPE1002, TYPE1003, TYPE1004, TYPE1005, TYPE1006, TYPE1007, TYPE1008, "
+                      "TYPE1009, TYPE1010, TYPE1011, TYPE1012, TYPE1013, TYPE1014, TYPE1015, TYPE1016, TYPE1017, TYPE1018, "
+                      "TYPE1019, TYPE1020, TYPE1021, TYPE1022, TYPE1023, TYPE1024, TYPE1025, TYPE1026, TYPE1027, TYPE1028, "
+                      "TYPE1029, TYPE1030, TYPE1031, TYPE1032]}\n"), "more than 32 record types");
     expect_bad(repeat("host_alias: [", "a.example, ", INSTANCE_ALIASES_MAX + 1, "]\n"), "more than 8 names");
     expect_bad(repeat("links: [", "\"stream,path=/a\", ", INSTANCE_LINKS_MAX + 1, "]\n"), "more than 250 links");
 }

@@ -63,6 +63,7 @@ static const struct query_case query_cases[] = {
     { "T112 a record in authority", RD, {1, 0, 1, 0}, RAW(QUESTION "\0\0\1\0\1\0\0\0\0\0\4\1\2\3\4"),
       DNS_QUERY_FORMERR },
     { "T112 no recursion desired", 0, {1, 0, 0, 0}, RAW(QUESTION), DNS_QUERY_REFUSED },
+    { "T112 no recursion desired, with OPT", 0, {1, 0, 0, 1}, RAW(QUESTION OPT_4096), DNS_QUERY_REFUSED },
     { "T112 class CH", RD, {1, 0, 0, 0}, RAW(OK_EXAMPLE "\0\x10\0\3"), DNS_QUERY_REFUSED },
     { "T112 class ANY", RD, {1, 0, 0, 0}, RAW(OK_EXAMPLE "\0\1\0\xff"), DNS_QUERY_REFUSED },
     { "T111 the question is a pointer to itself", RD, {1, 0, 0, 0}, RAW("\xc0\x0c\0\1\0\1"), DNS_QUERY_FORMERR },
@@ -108,6 +109,16 @@ static struct message query_message(const struct query_case *c)
     return m;
 }
 
+/* RFC 8914 sections 4.16, 4.21 and 4.22 */
+static int ede_of(const struct query_case *c)
+{
+    if (c->want == DNS_QUERY_INVALID_NAME)
+        return DNS_EDE_BLOCKED;
+    if (c->want == DNS_QUERY_REFUSED)
+        return c->flags & RD ? DNS_EDE_NOT_SUPPORTED : DNS_EDE_NOT_AUTHORITATIVE;
+    return DNS_EDE_NONE;
+}
+
 static void test_t111_t112_t115_queries(void **state)
 {
     (void)state;
@@ -119,6 +130,8 @@ static void test_t111_t112_t115_queries(void **state)
 
         if (got != c->want)
             fail_msg("%s: %d, not %d", c->why, (int)got, (int)c->want);
+        if (q.ede != ede_of(c))
+            fail_msg("%s: EDE %d", c->why, q.ede);
         /* What is refused is answered to its sender, about its question. */
         if (got != DNS_QUERY_DROP && (q.id != ID || q.flags != c->flags))
             fail_msg("%s: id or flags", c->why);
@@ -366,9 +379,11 @@ static void test_replies_read_back(void **state)
     struct dns_reply r = {.ede = DNS_EDE_NONE, .ttl_s = 60, .addrs = told, .addr_count = ARRAY_SIZE(told)};
     struct dns_answer a;
     uint8_t out[512];
-    int len = dns_reply_write(out, sizeof(out), sizeof(out), &q, &r);
+    int len;
 
     (void)state;
+    memcpy(q.qname, "\2ok\7example", 12); /* as we ask ourselves */
+    len = dns_reply_write(out, sizeof(out), sizeof(out), &q, &r);
     assert_int_equal(dns_answer_read(out, (size_t)len, ID, "ok.example", DNS_TYPE_A, &a), 0);
     assert_int_equal(a.addr_count, 2);
     assert_int_equal(a.ttl_s, 60);

@@ -110,6 +110,27 @@ static void test_d10_negative_answers(void **state)
     assert_int_equal(a.addr_count, 0);
 }
 
+static void test_d10_records_of_other_types(void **state)
+{
+    struct dns_answer a = {.ttl_s = 60, .cut = true, .record_count = 2, .records_len = 9, .records = "\0\2xy\0\3abc"}, b;
+
+    (void)state;
+    dns_cache_put(cache, "a.example", 65, &a, 0);
+    put("a.example", DNS_TYPE_A, 2, 60, 0);
+    memset(&b, 0xff, sizeof(b));
+    assert_int_equal(get("a.example", 65, 0, &b), DNS_CACHE_ANSWER);
+    assert_true(b.cut);
+    assert_int_equal(b.record_count, 2);
+    assert_int_equal(b.addr_count, 0);
+    assert_int_equal(b.records_len, 9);
+    assert_memory_equal(b.records, "\0\2xy\0\3abc", 9);
+    memset(&b, 0xff, sizeof(b));
+    assert_int_equal(get("a.example", DNS_TYPE_A, 0, &b), DNS_CACHE_ANSWER);
+    assert_false(b.cut);
+    assert_int_equal(b.record_count, 0);
+    assert_int_equal(b.records_len, 0);
+}
+
 static void test_a_new_answer_replaces_the_old(void **state)
 {
     struct dns_answer a;
@@ -163,6 +184,7 @@ int main(void)
         CASE(test_names_and_types_are_apart),
         CASE(test_d10_t104_once_in_five_seconds_whatever_the_ttl),
         CASE(test_d10_negative_answers),
+        CASE(test_d10_records_of_other_types),
         CASE(test_a_new_answer_replaces_the_old),
         CASE(test_ttl_is_capped),
         CASE(test_d10_bounds),
