@@ -30,7 +30,8 @@ struct upstream_query {
     unsigned attempt, handles; /* handles: uv handles not yet closed */
     bool poll_live, next_tcp, over;
     bool answered;             /* by somebody, with nothing of use */
-    uint64_t deadline_ms;
+    bool resting;              /* the timer is that of a pause between rounds */
+    uint64_t round_ms, deadline_ms; /* round_ms: when the second round may begin */
     uint8_t out[2 + UPSTREAM_QUERY_BYTES_MAX]; /* TCP length and message */
     size_t out_len, out_at;
     uint8_t *in;               /* owned: TCP answer */
@@ -221,7 +222,21 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 static void on_attempt_timeout(uv_timer_t *timer)
 {
-    retry(timer->data, false);
+    struct upstream_query *q = timer->data;
+
+    if (q->resting)
+        start_attempt(q);
+    else
+        retry(q, false);
+}
+
+/* Return: whether the second round has to wait; the timer runs then. */
+static bool rest(struct upstream_query *q, uint64_t now_ms)
+{
+    q->resting = q->attempt == q->upstream->server_count && !q->next_tcp && !q->answered && now_ms < q->round_ms;
+    if (q->resting)
+        (void)uv_timer_start(&q->timer, on_attempt_timeout, q->round_ms - now_ms, 0);
+    return q->resting;
 }
 
 static int open_socket(struct upstream_query *q, const struct upstream_server *server)
@@ -272,8 +287,11 @@ static void start_attempt(struct upstream_query *q)
 
     while (now_ms < q->deadline_ms && q->attempt < 2 * u->server_count) {
         uint64_t left_ms = q->deadline_ms - now_ms;
-        int err = try_server(q, &u->servers[q->attempt % u->server_count]);
+        int err;
 
+        if (rest(q, now_ms))
+            return;
+        err = try_server(q, &u->servers[q->attempt % u->server_count]);
         if (err == 0) {
             (void)uv_timer_start(&q->timer, on_attempt_timeout,
                                  left_ms < UPSTREAM_ATTEMPT_MS ? left_ms : UPSTREAM_ATTEMPT_MS, 0);
@@ -289,12 +307,27 @@ static void start_attempt(struct upstream_query *q)
     fail(q);
 }
 
+static struct resolvconf_mark mark_of(const struct stat *st)
+{
+    return (struct resolvconf_mark){
+        .mtime_ns = st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec,
+        .device = st->st_dev,
+        .inode = st->st_ino,
+        .size = (uint64_t)st->st_size,
+    };
+}
+
+static bool mark_equal(const struct resolvconf_mark *a, const struct resolvconf_mark *b)
+{
+    return a->mtime_ns == b->mtime_ns && a->device == b->device && a->inode == b->inode && a->size == b->size;
+}
+
 static void follow_resolvconf(struct upstream *u)
 {
     struct addr servers[RESOLVCONF_SERVERS_MAX];
     uint64_t now_ms = uv_now(u->loop);
+    struct resolvconf_mark mark;
     struct stat st;
-    int64_t mtime_ns;
     int count;
 
     if (!u->resolvconf_path || (u->checked_ms && now_ms - u->checked_ms < UPSTREAM_RECHECK_MS))
@@ -302,13 +335,13 @@ static void follow_resolvconf(struct upstream *u)
     u->checked_ms = now_ms + 1;
     if (stat(u->resolvconf_path, &st) < 0)
         return; /* being replaced: what was read last stays */
-    mtime_ns = st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
-    if (mtime_ns == u->resolvconf_mtime_ns)
+    mark = mark_of(&st);
+    if (mark_equal(&mark, &u->resolvconf))
         return;
     count = resolvconf_read(u->resolvconf_path, servers);
     if (count <= 0)
         return;
-    u->resolvconf_mtime_ns = mtime_ns;
+    u->resolvconf = mark;
     u->generation++;
     u->server_count = (unsigned)count;
     for (int i = 0; i < count; i++)
@@ -356,6 +389,7 @@ int upstream_ask(struct upstream *u, const uint8_t *message, size_t len,
     q->out[1] = (uint8_t)len;
     memcpy(q->out + 2, message, len);
     q->out_len = 2 + len;
+    q->round_ms = uv_now(u->loop) + UPSTREAM_ROUND_MS;
     q->deadline_ms = uv_now(u->loop) + UPSTREAM_TOTAL_MS;
     (void)uv_timer_init(u->loop, &q->timer); /* cannot fail */
     q->timer.data = q;

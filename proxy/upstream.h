@@ -19,6 +19,7 @@
 enum {
     UPSTREAM_QUERY_BYTES_MAX = 512,
     UPSTREAM_ATTEMPT_MS = 800,  /* then the next server */
+    UPSTREAM_ROUND_MS = 400,    /* before which no server that refused is asked again: it may just be restarting */
     UPSTREAM_TOTAL_MS = 2500,   /* then the query has failed */
     UPSTREAM_QUERIES_MAX = 256, /* in flight, each with one descriptor */
     UPSTREAM_RECHECK_MS = 1000, /* resolv.conf is looked at when a query comes this long after the last look */
@@ -36,7 +37,10 @@ struct upstream {
     const char *resolvconf_path;  /* borrowed; NULL: a fixed list */
     uint64_t checked_ms;
     unsigned generation;          /* counts changes of the servers */
-    int64_t resolvconf_mtime_ns;
+    struct resolvconf_mark { /* what the file was when it was read last */
+        int64_t mtime_ns;
+        uint64_t device, inode, size;
+    } resolvconf;
     struct list queries;
     unsigned in_flight;
     void (*on_idle)(struct upstream *upstream); /* set by upstream_close() */
