@@ -8,7 +8,7 @@ import pytest
 import lab as laboratory
 import plan as plans
 
-NEEDED = ("ip", "setpriv", "prlimit", "unshare", "openssl", "nginx", "dnsmasq", "curl", "dig", "udhcpc", "busybox",
+NEEDED = ("ip", "setpriv", "prlimit", "unshare", "openssl", "nginx", "dnsmasq", "unbound", "curl", "dig", "udhcpc", "busybox",
           "ping", "iperf3", "socat", "rdisc6", "dhclient", "traceroute", "wireguard-go", "wg")
 
 

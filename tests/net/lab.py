@@ -49,7 +49,7 @@ class World:
         self.ca, self.cert, self.key = servers.make_certificates(directory)
 
     def start_servers(self):
-        self.programs.append(servers.start_dnsmasq(self.ns, self.directory, self.plan))
+        self.programs.append(servers.start_dnsmasq(self.ns, self.directory, self.plan, self.plan.resolver))
         self.programs.append(servers.start_nginx(self.ns, self.directory, self.plan, self.cert, self.key))
 
     def upstream_queries(self, name):
@@ -300,6 +300,12 @@ class Lab:
         server = servers.UdpServer(self.world.ns, addr or self.plan.peer, port, **kwargs)
         self.stack.callback(server.close)
         return server
+
+    def start(self, start, *args):
+        """One of the servers that are programs (servers.start_unbound, ...), of this test's own."""
+        program = start(self.world.ns, self.fresh_directory(), self.plan, *args)
+        self.stack.callback(program.close)
+        return program
 
     def spawn(self, work, *args):
         """Run in a thread; .result(timeout) of what is returned raises what it raised."""

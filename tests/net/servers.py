@@ -231,11 +231,11 @@ HTTPS_RECORD = (b"\0\1\0" b"\0\1\0\3\2h2" b"\0\4\0\4\x0a\0\0\1" b"\0\5\0\3ech"
 HTTPS_RECORD_TOLD = b"\0\1\0" b"\0\1\0\3\2h2"
 
 
-def start_dnsmasq(ns, directory, plan):
+def start_dnsmasq(ns, directory, plan, addr):
     log = f"{directory}/dnsmasq.log"
     argv = ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null",
             "--user=root", "--pid-file=", "--log-queries", "--log-facility=-", "--bind-interfaces", "--no-negcache",
-            f"--listen-address={plan.resolver}", "--local-ttl=300", "--local=/example/", "--log-async=0"]
+            f"--listen-address={addr}", "--local-ttl=300", "--local=/example/", "--log-async=0"]
     for name, where in plans.NAMES.items():
         argv.append(f"--host-record={name},{getattr(plan, where)}")
     argv += [f"--host-record=rebind.lab.example,{plan.loopback}",
@@ -247,4 +247,51 @@ def start_dnsmasq(ns, directory, plan):
              "--caa-record=lab.example,0,issue,ca.example"]
     argv += [f"--host-record=many.lab.example,{plan.numbered % n}" for n in range(1, 81)]
     argv += [f"--host-record=few.lab.example,{plan.numbered % n}" for n in range(1, 41)]
-    return Program(ns, argv, log, lambda: "started" in open(log, encoding="utf-8").read())
+    return Program(ns, argv, log, lambda: answers_on(ns, addr, 53))
+
+
+UNBOUND = """
+server:
+  interface: {addr}
+  access-control: ::/0 allow
+  access-control: 0.0.0.0/0 allow
+  do-daemonize: no
+  use-syslog: no
+  log-queries: yes
+  username: ""
+  chroot: ""
+  directory: "{dir}"
+  pidfile: ""
+  module-config: "iterator"
+remote-control:
+  control-enable: no
+auth-zone:
+  name: "example"
+  zonefile: "{dir}/zone"
+  for-upstream: no
+  fallback-enabled: no
+"""
+
+ZONE = """
+$ORIGIN example.
+@ 300 IN SOA ns.example. admin.example. 1 3600 600 86400 30
+@ 300 IN NS ns.example.
+alias.lab 300 IN CNAME peer.lab
+lab 300 IN MX 10 peer.lab
+_sip._tcp.lab 300 IN SRV 0 0 5060 peer.lab
+web.lab 300 IN TXT "secret-of-the-zone"
+"""
+
+
+def start_unbound(ns, directory, plan, addr):
+    """The same names as dnsmasq has, for as much as its tests ask."""
+    record = "AAAA" if ":" in addr else "A"
+    hosts = [(name, getattr(plan, where)) for name, where in plans.NAMES.items()]
+    hosts += [("many.lab.example", plan.numbered % n) for n in range(1, 81)]
+    with open(f"{directory}/zone", "w", encoding="ascii") as file:
+        file.write(ZONE + "".join(f"{name}. 300 IN {record} {to}\n" for name, to in hosts))
+        file.write(f"web.lab 300 IN TYPE65 \\# {len(HTTPS_RECORD)} {HTTPS_RECORD.hex()}\n")
+    with open(f"{directory}/unbound.conf", "w", encoding="ascii") as file:
+        file.write(UNBOUND.format(addr=addr, dir=directory))
+    return Program(ns, ["unbound", "-d", "-c", f"{directory}/unbound.conf"], f"{directory}/unbound.log",
+                   lambda: answers_on(ns, addr, 53))

@@ -85,7 +85,9 @@ def test_t91_https_records_under_default_deny(lab, world):
         answer = vm.ask("web.lab.example", kind)
         assert (answer.rcode, answer.records, answer.ede) == (dnsq.NOERROR, [], FORGED)
     assert world.upstream_queries("web.lab.example") == before
-    assert vm.weir.records(ev="dns") == []
+    vm.ask("denied.example")
+    vm.weir.expect(ev="dns", name="denied.example")
+    assert vm.weir.records(reason="dns.type") == []
 
 
 def test_t91_https_records_under_default_allow(lab):
