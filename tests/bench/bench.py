@@ -40,6 +40,7 @@ class Case:
     run: typing.Callable  # (system, seconds) -> figures; simulated: () -> {label: figures}
     flows: int = 1
     family: int = 4       # the version of IP
+    names: int = 0        # for which its resolver is asked
 
     def suits(self, system):
         if self.kind == "simulated" or self.family == 6 and not system.ipv6:
@@ -69,6 +70,7 @@ CASES += [
     *(Case(f"idle-{n}", "idle", lambda s, t, n=n: measure.idle_flows(s, n, t), n) for n in (1000, 10000, 18000)),
     Case("idle-process", "idle", measure.idle_process, 0),
     Case("time-wait-30", "weir", measure.time_wait, measure.TIME_WAIT_IN_FLIGHT),
+    Case("dns", "weir", measure.dns, 0, names=measure.DNS_NAMES),
     Case("scale", "simulated", measure.scale, 0),
 ]
 
@@ -82,7 +84,7 @@ def take(case, cls, world, programs, seconds):
     try:
         with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
             world.start_server(case.family)
-            system = cls(world, programs, directory, case.flows, case.family)
+            system = cls(world, programs, directory, case.flows, case.family, case.names)
             try:
                 return case.run(system, seconds)
             finally:

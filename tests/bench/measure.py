@@ -1,9 +1,12 @@
 """The measurements: each takes a running system and returns its figures, or raises Failure."""
 import json
+import re
+import shutil
+import statistics
 import subprocess
 import threading
 
-from systems import PORT, Failure
+from systems import PORT, Failure, dns_names, undisturbed
 
 GRACE_S = 60     # beyond its own time, for what a load generator does
 SETTLE_S = 1     # after a start or a burst of connections
@@ -11,6 +14,8 @@ WATCH_S = 5      # how long an idle process is watched
 OPEN_S = 30      # for opening idle flows
 LOST_PERCENT_MAX, RATE_TRIES, RATE_STEP = 1, 8, 0.9  # a rate that was found for less than a second may be too high for longer
 TIME_WAIT_S, TIME_WAIT_PER_S, TIME_WAIT_IN_FLIGHT = 30, 1000, 256
+
+DNS_NAMES, DNS_PER_S, DNS_IN_FLIGHT = 100, 5000, 100  # as many new names as a guest may ask under one rule
 
 GENERATOR = None  # the path of weir-bench
 SCALE = None      # the path of weir-scale
@@ -77,6 +82,52 @@ def time_wait(system, _seconds):
     return {**pick(figures, "operations", "per_s", "p50_us", "p99_us", "worst_us", "failures", "error"),
             "late": max(int(0.99 * TIME_WAIT_S * TIME_WAIT_PER_S) - figures["operations"] - figures["failures"], 0),
             "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
+
+
+def _dnsperf(system, *arguments, seconds):
+    """Ask the gateway in the guest, as Debian's dnsperf does: what it printed, and the system's CPU seconds."""
+    before = system.cpu_s()
+    gateway = system.guest_addresses[system.family][1]
+    try:
+        done = system.guest.run(["dnsperf", "-s", gateway, "-d", f"{system.directory}/names", "-q", DNS_IN_FLIGHT, "-t", 1, *arguments],
+                                timeout=seconds + GRACE_S)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"not over {GRACE_S} s after its time") from None
+    if not system.alive():
+        raise Failure(f"it ended with status {system.process.returncode}: {system.said()}")
+    if done.returncode != 0:
+        raise Failure(done.stderr.strip())
+    return done.stdout, system.cpu_s() - before
+
+
+def _number(text, pattern):
+    return float(re.search(pattern, text)[1])
+
+
+def dns(system, seconds):
+    """Answers from the cache: as many as there can be, and the times of so many a second."""
+    if not shutil.which("dnsperf") or not shutil.which("dnsmasq"):
+        raise Failure("dnsperf and dnsmasq are not installed")
+    names, log = dns_names(DNS_NAMES), f"{system.directory}/resolver.log"
+    with open(f"{system.directory}/names", "w", encoding="ascii") as file:
+        file.writelines(f"{name} {'A' if system.family == 4 else 'AAAA'}\n" for name in names)
+    system.world.start_resolver(system.family, DNS_NAMES, log)
+    _dnsperf(system, "-n", 1, seconds=0)  # warms the cache
+    with undisturbed(system.process.pid):
+        fast, cpu_s = _dnsperf(system, "-l", seconds, seconds=seconds)
+        paced, _cpu_s = _dnsperf(system, "-l", seconds, "-Q", DNS_PER_S, "-v", seconds=seconds)
+    times_us = [float(s) * 1e6 for s in re.findall(r"^> NOERROR \S+ \S+ ([\d.]+)$", paced, re.M)]
+    with open(log, encoding="utf-8") as file:
+        asked = file.read().count("query[")
+    if asked != DNS_NAMES:
+        raise Failure(f"{asked} questions went upstream, not {DNS_NAMES}: that was not the cache")
+    if len(times_us) < 100:
+        raise Failure(f"{len(times_us)} answers of {DNS_PER_S * seconds}")
+    percentiles = statistics.quantiles(times_us, n=100)
+    return {"per_s": _number(fast, r"Queries per second: +([\d.]+)"),
+            "cpu_us": per(cpu_s, _number(fast, r"Queries completed: +(\d+)") / 1e6),
+            "paced_per_s": len(times_us) / seconds, "p50_us": percentiles[49], "p99_us": percentiles[98], "worst_us": max(times_us),
+            "unanswered": sum(int(_number(said, r"Queries lost: +(\d+)")) for said in (fast, paced))}
 
 
 def udp(system, direction, size, seconds):

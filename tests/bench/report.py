@@ -154,6 +154,10 @@ def tables(results, labels):
         ("opened", "time-wait-30", lambda c: c("operations", 6)), ("failed", "time-wait-30", lambda c: c("failures")),
         ("per s", "time-wait-30", lambda c: c("per_s", 4)), ("p50, µs", "time-wait-30", lambda c: c("p50_us")),
         ("p99", "time-wait-30", lambda c: c("p99_us")), ("CPU µs each", "time-wait-30", lambda c: c("cpu_us"))]))
+    made.append(_table("The resolver: questions answered from its cache", results, labels, [
+        ("per s", "dns", lambda c: c("per_s")), ("CPU µs each", "dns", lambda c: c("cpu_us")),
+        ("answered of 5,000 a second", "dns", lambda c: c("paced_per_s", 4)), ("p50, µs", "dns", lambda c: c("p50_us")),
+        ("p99", "dns", lambda c: c("p99_us")), ("worst", "dns", lambda c: c("worst_us"))]))
     made.append(_table(SIMULATED, results, list(results.get("scale", {})), [
         ("bytes each", "scale", lambda c: c("bytes_a_flow", 4)), ("ns to open one", "scale", lambda c: c("open_ns", 4)),
         ("ns a packet, random flows", "scale", lambda c: c("packet_ns")),
@@ -176,6 +180,8 @@ def failures(results):
                     found.append((case, label, f"{figures['stalled']} streams stalled at their ends"))
                 elif figures.get("failures"):
                     found.append((case, label, f"{figures['failures']:,} connections failed: {figures['error']}"))
+                elif figures.get("unanswered"):
+                    found.append((case, label, f"{figures['unanswered']:,} questions without an answer"))
                 elif figures.get("late"):
                     found.append((case, label, f"{figures['late']:,} connections too few in the time"))
     return found
@@ -244,6 +250,9 @@ time, and gives the median of the rounds.
   **Out of order** is a datagram behind one with a higher number.
 - **IPv6** cases are the same as those on IPv4; the guest has one address, of that family.
 - **Closed by the server**: the server's side of every connection stays in TIME_WAIT, and so does weir's towards the guest.
+- **The resolver** is asked by dnsperf, one socket and up to 100 questions in flight, for 100 names that it has in its cache:
+  for a while as fast as answers come, then 5,000 a second, whose times are given. It and weir run before other programs
+  meanwhile (SCHED_RR). Nothing else goes upstream, which is checked.
 - **Idle flows** have each carried a byte both ways. Bytes each: growth of the process's anonymous memory (`RssAnon`). The
   kernel's own memory for sockets is not in it.
 - **Wake-ups** are context switches of all its threads.

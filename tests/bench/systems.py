@@ -14,12 +14,14 @@ import sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../net"))
 from namespaces import IFF_TAP, Namespace  # noqa: E402
-from waiting import wait_until  # noqa: E402
+from waiting import undisturbed, wait_until  # noqa: E402, F401
 
 PORT = 500
 SERVERS = {4: "203.0.113.10", 6: "2001:db8:113::10"}  # by IP version
 PUBLIC = {4: "203.0.113.0/24", 6: "2001:db8:113::/48"}
 FLOWS_MAX = 19000  # weir's limits.flows where more than the default are wanted
+QPS_MAX = 1000000  # its limits.dns_qps where the resolver is what is measured
+DNS_ZONE = "bench.example"
 START_S, STOP_S = 10, 10
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -39,6 +41,10 @@ def make_namespace(family):
     return ns
 
 
+def dns_names(count):
+    return [f"n{n}.{DNS_ZONE}" for n in range(count)]
+
+
 class World:
     """Where the server is, and where the systems under test dial from. Its way out leads nowhere."""
 
@@ -55,7 +61,7 @@ class World:
             ip route add default via 198.51.100.2
             ip route add default via 2001:db8:100::2""")
         self.ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)  # veth's end
-        self.server = None
+        self.server = self.resolver = None
 
     def start_server(self, family):
         """A fresh one for each measurement: nothing is left of the last."""
@@ -70,6 +76,22 @@ class World:
             self.server.wait()
             self.server.stdout.close()
             self.server = None
+        if self.resolver:
+            self.resolver.kill()
+            self.resolver.wait()
+            self.resolver = None
+
+    def start_resolver(self, family, count, log):
+        """A program that knows so many names, and logs every question. stop_server() ends it too."""
+        hosts = [f"--host-record={name},{SERVERS[family]}" for name in dns_names(count)]
+        with open(log, "wb") as said:
+            self.resolver = self.ns.popen(
+                ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--user=root", "--pid-file=",
+                 "--log-queries", "--log-facility=-", "--bind-interfaces", f"--listen-address={SERVERS[family]}",
+                 "--local-ttl=3600", *hosts], stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        wait_until(lambda: self.resolver.poll() is not None or "started" in _read(log), START_S, "the resolver is ready")
+        if self.resolver.poll() is not None:
+            raise Failure(f"the resolver does not start: {_read(log)}")
 
     def close(self):
         self.stop_server()
@@ -113,8 +135,8 @@ class System:
     def version(_programs):
         return None
 
-    def __init__(self, world, programs, directory, flows, family=4):
-        self.world, self.programs, self.directory, self.flows = world, programs, directory, flows
+    def __init__(self, world, programs, directory, flows, family=4, names=0):
+        self.world, self.programs, self.directory, self.flows, self.names = world, programs, directory, flows, names
         self.family, self.server = family, SERVERS[family]
         self.process = None
         self.guest = make_namespace(family)
@@ -201,10 +223,13 @@ class Weir(System):
         argv = [self.programs["weir"], "run", "--link", f"tap,name=eth0,netns={self.guest.path}", "--mtu", self.mtu,
                 "--group", f"public={PUBLIC[self.family]}", "--allow", f"{self.server} tcp/{PORT}",
                 "--allow", f"{self.server} udp/{PORT}", "--dns", self.server, "--log", f"{self.directory}/flows.log"]
-        if self.flows > 10000:
+        limits = {"flows": FLOWS_MAX} if self.flows > 10000 else {"dns_qps": QPS_MAX} if self.names else {}
+        if self.names:
+            argv += ["--allow", f".{DNS_ZONE} tcp/{PORT}"]
+        if limits:
             config = f"{self.directory}/config.yaml"
             with open(config, "w", encoding="ascii") as file:
-                json.dump({"limits": {"flows": FLOWS_MAX}}, file)  # JSON is YAML
+                json.dump({"limits": limits}, file)  # JSON is YAML
             argv += ["--config", config]
         self.spawn(argv)
 

@@ -37,6 +37,8 @@ UDP_RESULTS = {
     "udp-rr": {"weir, MTU 1500": [{"p50_us": 50.0, "p99_us": 99.0, "cpu_us": 20.0}]},
     "time-wait-30": {"weir, MTU 1500": [{"operations": 29000, "failures": 0, "error": "", "late": 700, "per_s": 966.7,
                                          "p50_us": 300.0, "p99_us": 900.0, "cpu_us": 150.0}]},
+    "dns": {"weir, MTU 1500": [{"per_s": 56482.8, "cpu_us": 16.8, "paced_per_s": 4999.8, "p50_us": 72.0, "p99_us": 197.0,
+                                "worst_us": 3315.0, "unanswered": 2}]},
 }
 
 
@@ -71,6 +73,12 @@ class Report(unittest.TestCase):
             "weir, MTU 1500": "44", "pasta, MTU 65520": ""})  # nothing to compare with; not run
         self.assertEqual(self.row("IPv6", "UDP up, 64 bytes, per s", tables)["weir, MTU 1500"], "61,728 (0.5)")
         self.assertEqual(self.row("Bulk data", "weir, MTU 1500", tables), {"up, 1 stream": "10 (0.3)"})  # IPv4's alone
+
+    def test_t117_answers_from_the_cache(self):
+        self.assertEqual(self.row("The resolver", "weir, MTU 1500", report.tables(UDP_RESULTS, LABELS)), {
+            "per s": "56,483", "CPU µs each": "16.8", "answered of 5,000 a second": "5,000", "p50, µs": "72", "p99": "197",
+            "worst": "3,315"})
+        self.assertIn(("dns", "weir, MTU 1500", "2 questions without an answer"), report.failures(UDP_RESULTS))
 
     def test_too_few_connections_are_a_failure(self):
         self.assertIn(("time-wait-30", "weir, MTU 1500", "700 connections too few in the time"), report.failures(UDP_RESULTS))
