@@ -233,7 +233,52 @@ def test_t109_an_upstream_that_talks_nonsense_over_tcp(lab, plan, said):
     assert time.monotonic() - start <= 2.5
 
 
+def test_t104_t101_an_answer_that_turns_inward(lab, plan):
+    """Public at first, then loopback, TTL 0: what was told stays what is dialled, the second is not told."""
+    rotation = [plan.peer, plan.loopback]
+    upstream = lab.serve_udp(plan.silent_resolver, 53, script=lambda data, peer: answer_to(
+        plan, data, rotation[min(len(upstream.seen) - 1, 1)], ttl=0))
+    server = lab.serve(servers.echo)
+    vm = lab.vm("allow x.lab.example any", args=["--dns", plan.silent_resolver], config=UNHURRIED)
+    assert vm.ask("x.lab.example").addrs == [plan.peer]
+    wait_until(lambda: vm.ask("x.lab.example").addrs == [], 10, "the second answer, when the first is no longer kept")
+    vm.weir.expect(ev="dns", name="x.lab.example", reason="dns.rebind", repeat=None)
+    assert len(upstream.seen) == 2
+    with vm.connect(plan.peer, server.port) as sock:  # within the pin's grace (H7)
+        sock.sendall(b"\0opaque")
+        assert dnsq.receive_exactly(sock, 7) == b"\0opaque"
+
+
+def test_h07_rotating_answers(lab, plan):
+    """TTL 0 and another address each time: every one that was told can be used."""
+    addrs = [plan.peer, plan.peer2]
+    upstream = lab.serve_udp(plan.silent_resolver, 53, script=lambda data, peer: answer_to(
+        plan, data, addrs[(len(upstream.seen) - 1) % 2], ttl=0))
+    ports = {addr: lab.serve(servers.echo, addr).port for addr in addrs}
+    vm = lab.vm("allow x.lab.example any", args=["--dns", plan.silent_resolver], config=UNHURRIED)
+    for addr in addrs:  # each is kept for 5 s
+        wait_until(lambda wanted=addr: vm.ask("x.lab.example").addrs == [wanted], 10, f"{addr} in an answer")
+    for addr in addrs:
+        with vm.connect(addr, ports[addr]) as sock:
+            sock.sendall(b"\0opaque")
+            assert dnsq.receive_exactly(sock, 7) == b"\0opaque"
+
+
 # ---- many questions ----
+
+def test_d05_t95_names_under_a_wildcard_are_counted(lab, plan):
+    """A hundred of them; the next is told so, and nothing of it leaves. Those asked before, and exact names, go on."""
+    upstream = lab.serve_udp(plan.silent_resolver, 53, script=lambda data, peer: answer_to(plan, data, plan.web))
+    vm = lab.vm("allow *.lab.example any", "allow exact.example any", args=["--dns", plan.silent_resolver], config=UNHURRIED)
+    for n in range(100):
+        assert vm.ask(f"n{n}.lab.example").addrs == [plan.web]
+    answer = vm.ask("n100.lab.example")
+    assert (answer.rcode, answer.ede) == (dnsq.NXDOMAIN, 15)
+    vm.weir.expect(ev="dns", name="n100.lab.example", reason="dns.budget")
+    assert vm.ask("n7.lab.example").addrs == vm.ask("exact.example").addrs == [plan.web]
+    assert len(upstream.seen) == 101
+
+
 
 def test_t117_equal_questions_go_up_once(lab, plan):
     """However many ask meanwhile, over UDP and TCP; all of them are answered."""
