@@ -12,7 +12,7 @@
 
 enum { ROW_BYTES_MAX = 65507 }; /* RFC 768 over RFC 791: more fits no datagram, and no row of them */
 
-/* Datagrams of one flow and size, not yet sent; the last one may be shorter and then ends the row. */
+/* Datagrams of one flow and size, not yet sent; the last one may be shorter, not empty, and then ends the row. */
 struct row {
     struct flow *flow; /* NULL: none */
     void (*send)(const struct row *row);
@@ -57,7 +57,7 @@ static void row_end(struct row *row)
 
 static bool row_takes(const struct row *row, const struct flow *flow, size_t len, bool df)
 {
-    return row->flow == flow && row->df == df && len <= row->segment && row->len + len <= ROW_BYTES_MAX;
+    return row->flow == flow && row->df == df && len > 0 && len <= row->segment && row->len + len <= ROW_BYTES_MAX;
 }
 
 /* @len: at most ROW_BYTES_MAX */
