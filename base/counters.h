@@ -50,6 +50,8 @@
     X(FLOWS_DENIED, "flows.denied")                                                                \
     X(LIMIT_FLOWS, "limit.flows")                                                                  \
     X(LIMIT_HALFOPEN, "limit.halfopen")                                                            \
+    X(LIMIT_RATE, "limit.rate")         /* new flows above a rule's rate= */                       \
+    X(LIMIT_BYTES, "limit.bytes")       /* flows that met their rule's up= or down= */             \
     X(LIMIT_DIALS, "limit.dials")                                                                  \
     X(HOOK_FULL, "hook.full")           /* the embedder owes too many answers: refused */           \
     X(LIMIT_PEEK, "limit.peek")                                                                    \

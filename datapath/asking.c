@@ -11,6 +11,7 @@
 #include "datapath/peek.h"
 #include "datapath/relay.h"
 #include "datapath/relay_quic.h"
+#include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 
 static struct decide_facts facts_of(const struct link *link, const struct flow_key *key, const struct addr *target,
@@ -31,6 +32,13 @@ static struct decide_facts facts_of(const struct link *link, const struct flow_k
         .target = *target,
         .name = name,
     };
+}
+
+/* What the embedder let in is under the floor's limits all the same. */
+static void check_limits(struct link *link, const struct flow_key *key, struct verdict *v)
+{
+    if (v->reason == REASON_OK_HOOK)
+        rule_use_check(link, key, v);
 }
 
 /* ---- waiting ---- */
@@ -70,14 +78,17 @@ void asking_apply(const struct flow *flow, enum decide_answer answer, struct ver
 
 /* ---- new flows ---- */
 
-uint64_t asking_new(const struct link *link, const struct flow_key *key, struct verdict *v)
+uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdict *v)
 {
     struct decide_facts facts;
+    uint64_t token;
 
     if (!link->instance->hook)
         return 0;
     facts = facts_of(link, key, &key->dst, DECIDE_OPEN, v);
-    return hook_ask(link->instance, &facts, v);
+    token = hook_ask(link->instance, &facts, v);
+    check_limits(link, key, v);
+    return token;
 }
 
 void asking_start(struct flow *flow)
@@ -103,6 +114,7 @@ void asking_open(struct flow *flow, struct verdict *v, enum group group)
     struct decide_facts facts = facts_of(flow->link, &flow->key, flow_target(flow), DECIDE_OPEN, v);
     uint64_t token = hook_ask(flow->instance, &facts, v);
 
+    check_limits(flow->link, &flow->key, v);
     if (token != 0)
         wait_for(flow, token);
     else
@@ -135,6 +147,7 @@ static void new_flow_decided(struct flow *flow, enum decide_answer answer)
 
     verdict_open(flow->link, &flow->key, flow_target(flow), &v, &group); /* the policy may be another one by now */
     asking_apply(flow, answer, &v);
+    check_limits(flow->link, &flow->key, &v);
     settle(flow, &v, group);
 }
 

@@ -17,7 +17,7 @@
  *
  * Return: 0: @verdict is final; else a token: put it into the flow, and asking_start() it.
  */
-uint64_t asking_new(const struct link *link, const struct flow_key *key, struct verdict *verdict);
+uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdict *verdict);
 
 /** A flow in CLAIMED has a token, or its destination stands for a name: it waits. It may be over when this returns. */
 void asking_start(struct flow *flow);

@@ -6,6 +6,7 @@
 #include "datapath/flow_end.h"
 #include "datapath/follow.h"
 #include "datapath/instance_private.h"
+#include "datapath/rule_use.h"
 #include "proxy/host_stream.h"
 
 enum {
@@ -129,10 +130,12 @@ static void on_written(uv_write_t *req, int status)
     bridge_push_up(flow);
 }
 
-/* How many of the held bytes may go up now. 0: none, or the flow is over. */
+/* How many of the held bytes may go up now. 0: none, or the flow is over. Asked while none is being written. */
 static size_t up_allowance(struct flow *flow)
 {
-    return flow->as.bridge.follow ? follow_allowance(flow) : tcp_conn_held(&flow->conn);
+    size_t read = flow->as.bridge.follow ? follow_allowance(flow) : tcp_conn_held(&flow->conn);
+
+    return smaller(read, flow_up_left(flow));
 }
 
 /* At most @allowed bytes. */
@@ -187,7 +190,11 @@ void bridge_push_up(struct flow *flow)
             return;
         }
     }
-    if (flow->state == FLOW_OPEN)
+    if (flow->state != FLOW_OPEN)
+        return;
+    if (tcp_conn_held(&flow->conn) > 0 && flow_up_left(flow) == 0)
+        rule_use_spent(flow, RULE_USE_UP); /* there is more than the server may have */
+    else
         shut_host_if_due(flow);
 }
 
@@ -399,14 +406,14 @@ static bool wants_bytes(const struct flow *flow)
            !list_linked(&b->starved_node) && tcp_conn_room(&flow->conn) >= READ_ROOM_MIN;
 }
 
-/* Give lwIP what it takes. */
+/* Give lwIP what it takes and the guest may have. */
 static void hand_over(struct flow *flow)
 {
     struct bridge *b = &flow->as.bridge;
 
-    while (b->unsent > 0) {
+    while (b->unsent > 0 && flow_down_left(flow) > 0) {
         struct buf *chunk = b->chunk_send;
-        uint32_t here = chunk->len - b->send_at;
+        uint32_t here = (uint32_t)smaller(chunk->len - b->send_at, flow_down_left(flow));
         long n;
 
         if (here == 0) {
@@ -541,6 +548,9 @@ static void push_down(struct flow *flow)
     if (flow->killed)
         return;
     read_or_pause(flow);
+    /* There is more than the guest may have: it ends when the guest has what it may. */
+    if (b->unsent > 0 && b->queued == 0 && flow_down_left(flow) == 0)
+        rule_use_spent(flow, RULE_USE_DOWN);
     if (flow->killed || !half_should_shut(&b->down, b->unsent))
         return;
     tcp_conn_shutdown(&flow->conn);

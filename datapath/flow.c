@@ -105,6 +105,7 @@ struct flow *flow_claim(struct flow_table *t, const struct flow_key *key, uint64
     flow->key = *key;
     flow->opened_ms = flow->active_ms = now_ms;
     flow->counts_live = true;
+    flow->up_max = flow->down_max = UINT64_MAX;
     list_init(&flow->node);
     list_init(&flow->wait_node);
     t->live++;
@@ -136,6 +137,8 @@ void flow_set_verdict(struct flow *flow, const struct verdict *verdict)
         .audited = verdict->audited,
         .strict = verdict->strict,
     };
+    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+        flow->verdict.rules[i] = (int16_t)verdict->rules[i];
     flow_set_text(&flow->name, verdict->name);
 }
 
@@ -151,6 +154,8 @@ void flow_get_verdict(const struct flow *flow, struct verdict *out_verdict)
         .audited = v->audited,
         .strict = v->strict,
     };
+    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+        out_verdict->rules[i] = v->rules[i];
     if (flow->name)
         strcpy(out_verdict->name, flow->name);
 }

@@ -83,6 +83,7 @@ struct flow_verdict {
     uint8_t action, layer; /* enum verdict_action, enum policy_layer */
     uint16_t reason;       /* enum reason */
     int rule;
+    int16_t rules[POLICY_LAYERS];
     bool audited, strict;
 };
 
@@ -147,6 +148,8 @@ struct flow {
     uint64_t dial_from_ms, peek_from_ms;
     uint32_t dial_ms, peek_ms;
     uint64_t up_bytes, down_bytes;
+    uint64_t up_max, down_max;    /* what they may come to by the flow's rules; UINT64_MAX: no bound */
+    uint16_t held_slots[POLICY_LAYERS]; /* rules it is counted under (rule_use.c); 0: none */
     struct list node;             /* on the free, reap or TIME_WAIT list */
     struct tcp_syn syn;           /* parked until the dial is done */
     struct tcp_conn conn;         /* FLOW_TCP, FLOW_DNS_TCP */
@@ -221,6 +224,17 @@ uint64_t flow_next_deadline(const struct flow_table *t);
 
 /** The flow whose deadline is earliest if it is <= @now_ms, with its deadline cleared; else NULL. */
 struct flow *flow_take_due(struct flow_table *t, uint64_t now_ms);
+
+/** How many bytes more the flow may have. */
+static inline uint64_t flow_up_left(const struct flow *flow)
+{
+    return flow->up_max > flow->up_bytes ? flow->up_max - flow->up_bytes : 0;
+}
+
+static inline uint64_t flow_down_left(const struct flow *flow)
+{
+    return flow->down_max > flow->down_bytes ? flow->down_max - flow->down_bytes : 0;
+}
 
 /** generation:index, what leaves the engine instead of a pointer. */
 uint64_t flow_id(const struct flow_table *t, const struct flow *flow);

@@ -11,6 +11,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 #include "datapath/relay.h"
+#include "datapath/rule_use.h"
 
 /* ---- records ---- */
 
@@ -157,6 +158,7 @@ static void let_go(struct flow *flow)
     peek_over(flow);
     asking_forget(flow);
     list_unlink(&flow->wait_node);
+    rule_use_give(flow);
     pins_release(flow->link->pins, flow->pin);
     flow->pin = NULL;
     close_host(flow, true);
@@ -197,7 +199,8 @@ void flow_kill(struct flow *flow, enum flow_close how, enum reason reason)
 void flow_answer_denied_syn(const struct link *link, const struct tcp_syn *syn, enum reason reason)
 {
     const struct instance *in = link->instance;
-    bool is_limit = reason == REASON_LIMIT_FLOWS || reason == REASON_LIMIT_HALFOPEN || reason == REASON_LIMIT_DIALS;
+    bool is_limit = reason == REASON_LIMIT_FLOWS || reason == REASON_LIMIT_RATE || reason == REASON_LIMIT_HALFOPEN ||
+                    reason == REASON_LIMIT_DIALS;
 
     if (in->config.refuse_icmp && !is_limit)
         guest_send_unreachable(link->guest, syn->bytes, syn->len, UNREACHABLE_ADMIN, 0);
@@ -360,6 +363,7 @@ void flow_settle(struct flow *flow)
     if (flow->closing > 0)
         return; /* on_dial_closed() comes back here */
     flow_set_deadline(&flow->instance->flows, flow, 0);
+    rule_use_give(flow);
     pins_release(flow->link->pins, flow->pin);
     flow->pin = NULL;
     flow_enter_time_wait(&flow->instance->flows, flow);

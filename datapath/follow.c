@@ -9,6 +9,7 @@
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
+#include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 #include "policy/http_follow.h"
 #include "policy/tls.h"
@@ -70,7 +71,7 @@ static bool judge(struct flow *flow, const struct evidence *e)
 {
     struct follow *f = flow->as.bridge.follow;
     bool first = !f->begun && f->kind == EVIDENCE_HTTP && e->kind == EVIDENCE_HTTP;
-    struct verdict v;
+    struct verdict v, met;
 
     f->begun = true;
     if (first)
@@ -82,6 +83,8 @@ static bool judge(struct flow *flow, const struct evidence *e)
         return false;
     f->answered = false;
     peek_keep(flow, e);
+    if (v.action == VERDICT_ALLOW && !rule_use_move(flow, &v, &met))
+        v = met;
     if (v.action == VERDICT_ALLOW) {
         v.audited = v.audited || flow->verdict.audited; /* of one request, so of the flow */
         verdict_keep(flow, &v, peek_name_src(e));

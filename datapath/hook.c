@@ -180,12 +180,15 @@ void hook_overturn(struct verdict *v)
 {
     v->action = VERDICT_ALLOW;
     v->reason = REASON_OK_HOOK;
-    v->audited = v->strict = false;
+    v->audited = v->strict = v->other_rules = false;
     v->follows_hello = v->follows_http = v->names_denied;
 }
 
 static void deny(struct verdict *v, enum reason reason)
 {
+    v->other_rules = false;
+    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+        v->rules[i] = -1;
     v->action = VERDICT_DENY;
     v->reason = reason;
     v->layer = POLICY_LAYER_POLICY;

@@ -15,6 +15,7 @@
 #include "datapath/relay_ping.h"
 #include "datapath/relay_udp.h"
 #include "datapath/resolver.h"
+#include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 #include "policy/dns_budget.h"
 #include "stack/ip6.h"
@@ -110,6 +111,7 @@ static unsigned enforce(struct instance *in, struct policy *policy)
 {
     policy_unref(in->policy);
     in->policy = policy;
+    rule_use_renew(in);
     return apply(in, REASON_POLICY_REVOKED);
 }
 
@@ -501,6 +503,7 @@ void link_closed(struct link *link)
     flow_reap(&in->flows);
     guest_free(link->guest);
     pins_free(link->pins);
+    rule_use_free(link);
     dns_budget_free(link->dns_budget);
     free(link);
     maybe_gone(in);

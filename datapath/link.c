@@ -8,6 +8,7 @@
 #include "datapath/instance.h"
 #include "datapath/link_backend.h"
 #include "datapath/relay_ping.h"
+#include "datapath/rule_use.h"
 #include "policy/dns_budget.h"
 
 /* Whether a frame of some link is on its way through the stack: lwIP is one a process, and so is this. */
@@ -171,7 +172,7 @@ static int make_guest(struct link *link, char error[static LINK_ERROR_MAX])
         return err;
     link->pins = pins_new();
     link->dns_budget = dns_budget_new();
-    if (!link->pins || !link->dns_budget) {
+    if (!link->pins || !link->dns_budget || rule_use_renew_link(link) < 0) {
         (void)snprintf(error, LINK_ERROR_MAX, "out of memory");
         return -ENOMEM;
     }

@@ -24,6 +24,7 @@ enum {
 struct instance;
 struct link_kind;
 struct link_ops;
+struct rule_use;
 
 /* What a kind's own options said. Each back end writes and reads its own. */
 struct link_tap_options {
@@ -67,6 +68,8 @@ struct link {
     uint32_t ping_tokens;
     struct dns_rate dns_rate;   /* of its questions */
     struct dns_budget *dns_budget; /* owned: of new names under wildcards */
+    struct rule_use *rule_uses; /* owned: by slot of the policy in force (rule_use.c); NULL: none, or no memory */
+    unsigned rule_uses_count;
     bool up;                    /* a monitor is there */
     bool closing;
 };

@@ -10,6 +10,7 @@
 #include "datapath/flow_events.h"
 #include "datapath/follow.h"
 #include "datapath/instance_private.h"
+#include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 
 static void set_deadline(struct flow *flow)
@@ -80,8 +81,12 @@ static void refuse_for_limit(struct flow *flow, const struct evidence *e)
 
 static void finish(struct flow *flow, const struct verdict *v, const struct evidence *e)
 {
+    struct verdict met;
+
     peek_over(flow);
     peek_keep(flow, e);
+    if (v->action == VERDICT_ALLOW && !rule_use_move(flow, v, &met))
+        v = &met;
     if (v->action != VERDICT_ALLOW) {
         refuse(flow, v, e);
         return;

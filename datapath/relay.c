@@ -391,17 +391,18 @@ int relay_send(struct flow *flow, bool df, const void *bytes, size_t len, uint16
 
 /* ---- refusals ---- */
 
-static void refuse(struct link *link, const struct flow_key *key, const struct frame *f, const struct verdict *v)
+void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, const struct verdict *v)
 {
     flow_record_deny(link->instance, link, key, v, "open", 0);
     guest_send_unreachable(link->guest, f->ip, f->ip_bytes, UNREACHABLE_ADMIN, 0);
 }
 
-void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, enum reason reason)
+/* A bound of our own is met. */
+static void refuse_for(struct link *link, const struct flow_key *key, const struct frame *f, enum reason reason)
 {
     struct verdict v = verdict_deny(reason);
 
-    refuse(link, key, f, &v);
+    relay_refuse(link, key, f, &v);
 }
 
 /* Tell the guest by the first datagram it sent. */
@@ -450,17 +451,20 @@ static void judge(struct link *link, const struct flow_key *key, struct verdict 
         *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
 }
 
-bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f)
+bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f, struct verdict *out_verdict)
 {
-    struct verdict v;
     enum group group;
 
-    if (named_is(link->instance, &key->dst))
+    if (named_is(link->instance, &key->dst)) {
+        *out_verdict = verdict_unknown();
         return true;
-    judge(link, key, &v, &group);
-    if (v.action == VERDICT_DENY)
-        refuse(link, key, f, &v);
-    return v.action != VERDICT_DENY;
+    }
+    judge(link, key, out_verdict, &group);
+    if (hook_may_overturn(link->instance, DECIDE_OPEN, out_verdict))
+        *out_verdict = verdict_unknown();
+    if (out_verdict->action == VERDICT_DENY)
+        relay_refuse(link, key, f, out_verdict);
+    return out_verdict->action != VERDICT_DENY;
 }
 
 /* A flow for the datagram, or NULL: then it is refused. */
@@ -473,7 +477,7 @@ static struct flow *claim(struct link *link, const struct flow_key *key, const s
         flow = flow_claim(&in->flows, key, instance_now(in));
     if (!flow) {
         instance_count(in, COUNTER_LIMIT_FLOWS);
-        relay_refuse(link, key, f, REASON_LIMIT_FLOWS);
+        refuse_for(link, key, f, REASON_LIMIT_FLOWS);
         return NULL;
     }
     flow_belongs(flow, link);
@@ -512,7 +516,7 @@ static struct flow *open_named(struct link *link, const struct flow_key *key, co
 {
     if (named_name(link, &key->dst))
         return claim(link, key, f, kind);
-    relay_refuse(link, key, f, REASON_NAME_UNPINNED);
+    refuse_for(link, key, f, REASON_NAME_UNPINNED);
     return NULL;
 }
 
@@ -529,7 +533,7 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     judge(link, key, &v, &group);
     token = asking_new(link, key, &v);
     if (token == 0 && v.action == VERDICT_DENY) {
-        refuse(link, key, f, &v);
+        relay_refuse(link, key, f, &v);
         return NULL;
     }
     flow = claim(link, key, f, kind);
@@ -542,7 +546,7 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     }
     why = flow ? start(flow, &v, group) : REASON_LIMIT_FLOWS;
     if (flow && why != REASON_OK_RULE) {
-        relay_refuse(link, key, f, why);
+        refuse_for(link, key, f, why);
         return NULL;
     }
     return flow;

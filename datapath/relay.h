@@ -39,10 +39,10 @@ void relay_close(struct relay *relay);
 struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind);
 
 /** Judge a datagram of no flow without making one. Return: false when it was refused, as by relay_open(). */
-bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f);
+bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f, struct verdict *out_verdict);
 
 /** Refuse a datagram: a record, and ICMP for the guest. */
-void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, enum reason reason);
+void relay_refuse(struct link *link, const struct flow_key *key, const struct frame *f, const struct verdict *v);
 
 /** Keep a datagram (of a ping, its message) until the flow knows where it goes. */
 void relay_hold(struct flow *flow, const uint8_t *bytes, size_t len, bool df);

@@ -4,11 +4,13 @@
 
 #include "datapath/asking.h"
 #include "datapath/instance_private.h"
+#include "datapath/rule_use.h"
+#include "datapath/verdicts.h"
 
 enum { ICMP_HEADER_BYTES = 8, ECHO4 = 8, ECHO4_REPLY = 0, ECHO6 = 128, ECHO6_REPLY = 129 };
 
-/* The guest's budget of echoes. */
-static bool may_ping(struct link *link)
+/* The guest's budget of echoes under rules without one. */
+static bool builtin_takes(struct link *link)
 {
     uint64_t now_ms = instance_now(link->instance), earned = (now_ms - link->ping_refill_ms) / PING_EVERY_MS;
 
@@ -21,6 +23,21 @@ static bool may_ping(struct link *link)
         return false;
     link->ping_tokens--;
     return true;
+}
+
+/* @v: what allows the echo; when it may not leave it becomes the refusal */
+static bool may_ping(struct link *link, size_t len, struct verdict *v)
+{
+    bool builtin;
+
+    if (len <= PING_PAYLOAD_MAX) {
+        if (!rule_use_echo(link, v, &builtin))
+            return false;
+        if (!builtin || builtin_takes(link))
+            return true;
+    }
+    *v = verdict_deny(REASON_LIMIT_RATE);
+    return false;
 }
 
 /* The kernel puts an id of its own into the request, and the checksum. */
@@ -42,15 +59,20 @@ void relay_ping_echo(void *ctx, struct guest *guest, struct frame *f)
     struct echo e = stack_read_echo(f);
     uint8_t request[ICMP_HEADER_BYTES + PING_PAYLOAD_MAX];
     struct flow *flow;
+    struct verdict v;
 
     key.guest_port = e.id;
     key.port = 0;
     flow = flow_find(&in->flows, &key);
-    if (e.len > PING_PAYLOAD_MAX || !may_ping(link)) { /* before it costs a socket */
-        if (!flow && !relay_judge(link, &key, f))
-            return;
+    if (flow && flow->state == FLOW_OPEN)
+        flow_get_verdict(flow, &v);
+    else if (flow)
+        v = verdict_unknown();
+    else if (!relay_judge(link, &key, f, &v))
+        return;
+    if (!may_ping(link, e.len, &v)) { /* before it costs a socket */
         instance_count(in, COUNTER_LIMIT_PING);
-        relay_refuse(link, &key, f, REASON_LIMIT_RATE);
+        relay_refuse(link, &key, f, &v);
         return;
     }
     if (!flow)
@@ -70,6 +92,11 @@ void relay_ping_echo(void *ctx, struct guest *guest, struct frame *f)
 
 void relay_ping_send(struct flow *flow, const uint8_t *message, size_t len)
 {
+    if (len - ICMP_HEADER_BYTES > flow_up_left(flow)) {
+        relay_ping_error(flow, UNREACHABLE_ADMIN, 0, message, len);
+        rule_use_spent(flow, RULE_USE_UP);
+        return;
+    }
     if (relay_send(flow, false, message, len, 0) < 0)
         instance_count(flow->instance, COUNTER_UDP_HOST_DROP);
     else
@@ -102,6 +129,10 @@ void relay_ping_reply(struct flow *flow, const struct host_dgram_in *dgram)
     }
     e.src = flow->key.dst;
     e.dst = flow->key.guest;
+    if (e.len > flow_down_left(flow)) {
+        rule_use_spent(flow, RULE_USE_DOWN);
+        return;
+    }
     flow->active_ms = instance_now(flow->instance);
     if (stack_send_echo_reply(flow->link->guest, &e) == 0) /* else counted there */
         flow->down_bytes += e.len;

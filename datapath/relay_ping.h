@@ -1,6 +1,7 @@
 /*
  * Pings beyond the gateway, over datapath/relay.h and the host's unprivileged ping sockets. A ping is a channel for
- * whatever its payload says, so it is narrow: PING_PAYLOAD_MAX bytes, one a second, PING_BURST at once.
+ * whatever its payload says, so it is narrow: PING_PAYLOAD_MAX bytes, one a second, PING_BURST at once, if no rule says
+ * rate=.
  */
 #ifndef WEIR_DATAPATH_RELAY_PING_H
 #define WEIR_DATAPATH_RELAY_PING_H

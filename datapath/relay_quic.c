@@ -10,6 +10,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
 #include "datapath/relay_udp.h"
+#include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 #include "policy/quic.h"
 
@@ -87,8 +88,11 @@ static void tell_refused(struct flow *flow, const uint8_t *bytes, size_t len)
 static void finish(struct flow *flow, const struct verdict *v, const struct evidence *e)
 {
     const struct held *h = &flow->as.relay.quic->held;
+    struct verdict met;
 
     peek_keep(flow, e);
+    if (v->action == VERDICT_ALLOW && !rule_use_move(flow, v, &met))
+        v = &met;
     flow->name_src = e->name[0] != '\0' ? "quic" : "dns";
     if (v->action != VERDICT_ALLOW) {
         if (h->count > 0) /* the guest is told by what it said first */

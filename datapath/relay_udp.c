@@ -9,6 +9,7 @@
 #include "datapath/instance_private.h"
 #include "datapath/relay_quic.h"
 #include "datapath/resolver.h"
+#include "datapath/rule_use.h"
 
 enum { ROW_BYTES_MAX = 65507 }; /* RFC 768 over RFC 791: more fits no datagram, and no row of them */
 
@@ -79,6 +80,18 @@ static void row_add(struct row *row, struct flow *flow, const uint8_t *bytes, si
         row_end(row);
 }
 
+/* Whether a datagram fits what is left to its flow. What is gathered counts as sent, until that decides. */
+static bool row_fits(struct row *row, const struct flow *flow, size_t len, uint64_t (*left)(const struct flow *flow))
+{
+    size_t gathered = row->flow == flow ? row->len : 0;
+
+    if (gathered + len <= left(flow))
+        return true;
+    if (gathered > 0)
+        row_end(row);
+    return gathered > 0 && len <= left(flow);
+}
+
 void relay_udp_flush(struct instance *in)
 {
     row_end(&in->udp->up);
@@ -135,6 +148,12 @@ static void send_super(struct flow *flow, const struct frame *f)
     size_t step = (size_t)f->segment * HOST_DGRAM_SEGMENTS_MAX;
 
     row_end(&flow->instance->udp->up);
+    if (f->payload_bytes > flow_up_left(flow)) { /* one of them ends the flow, unless the host drops some */
+        for (size_t at = 0; at < f->payload_bytes && !flow->killed; at += f->segment)
+            relay_udp_send(flow, f->payload + at,
+                           f->payload_bytes - at < f->segment ? f->payload_bytes - at : f->segment, f->dont_fragment);
+        return;
+    }
     for (size_t at = 0; at < f->payload_bytes; at += step)
         send_row(flow, f->dont_fragment, f->payload + at, f->payload_bytes - at < step ? f->payload_bytes - at : step,
                  f->segment);
@@ -142,6 +161,11 @@ static void send_super(struct flow *flow, const struct frame *f)
 
 void relay_udp_send(struct flow *flow, const uint8_t *bytes, size_t len, bool df)
 {
+    if (!row_fits(&flow->instance->udp->up, flow, len, flow_up_left)) {
+        relay_udp_error(flow, UNREACHABLE_ADMIN, 0, bytes, len < HOST_DGRAM_QUOTE_MAX ? len : HOST_DGRAM_QUOTE_MAX);
+        rule_use_spent(flow, RULE_USE_UP);
+        return;
+    }
     if (len <= ROW_BYTES_MAX)
         row_add(&flow->instance->udp->up, flow, bytes, len, df);
     else
@@ -242,11 +266,31 @@ static void send_down(const struct row *row)
     reply(row->flow, row->bytes, row->len, row->segment);
 }
 
+/* The first datagrams of a row that is too much for its flow, which ends with them. */
+static void reply_what_fits(struct flow *flow, const struct host_dgram_in *dgram)
+{
+    size_t step = dgram->segment > 0 ? dgram->segment : dgram->len, at = 0;
+
+    row_end(&flow->instance->udp->down);
+    for (size_t len; at < dgram->len; at += len) {
+        len = dgram->len - at < step ? dgram->len - at : step;
+        if (len > flow_down_left(flow)) {
+            rule_use_spent(flow, RULE_USE_DOWN);
+            return;
+        }
+        reply(flow, dgram->bytes + at, len, 0);
+    }
+}
+
 void relay_udp_reply(struct flow *flow, const struct host_dgram_in *dgram)
 {
     struct row *row = &flow->instance->udp->down;
 
     flow->active_ms = instance_now(flow->instance);
+    if (!row_fits(row, flow, dgram->len, flow_down_left)) {
+        reply_what_fits(flow, dgram);
+        return;
+    }
     if (flow->link->guest->wire.uso && dgram->segment == 0 && dgram->len <= ROW_BYTES_MAX) {
         row_add(row, flow, dgram->bytes, dgram->len, false);
         return;

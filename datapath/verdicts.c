@@ -7,6 +7,7 @@
 #include "datapath/hook.h"
 #include "datapath/instance_private.h"
 #include "datapath/peek.h"
+#include "datapath/rule_use.h"
 
 enum rule_proto verdict_proto(uint8_t proto)
 {
@@ -31,19 +32,21 @@ void verdict_gather(const struct link *link, const struct flow_key *key, const s
     };
 }
 
-void verdict_open(const struct link *link, const struct flow_key *key, const struct addr *target,
+void verdict_open(struct link *link, const struct flow_key *key, const struct addr *target,
                   struct verdict *out_verdict, enum group *out_group)
 {
     struct verdict_facts known;
 
     verdict_gather(link, key, target, &known);
     policy_judge(link->instance->policy, &known.facts, out_verdict);
+    rule_use_check(link, key, out_verdict);
     *out_group = policy_group(link->instance->policy, target);
 }
 
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src)
 {
     flow_set_verdict(flow, verdict);
+    rule_use_hold(flow, verdict);
     flow->name_src = verdict->name[0] != '\0' ? name_src : "none";
     if (!flow->pin && verdict->name[0] != '\0')
         flow->pin = pins_hold(flow->link->pins, verdict->name); /* NULL: judged by what was said alone */
@@ -51,7 +54,13 @@ void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *
 
 struct verdict verdict_deny(enum reason reason)
 {
-    return (struct verdict){.action = VERDICT_DENY, .reason = reason, .layer = POLICY_LAYER_POLICY, .rule = -1};
+    return (struct verdict){.action = VERDICT_DENY, .reason = reason, .layer = POLICY_LAYER_POLICY, .rule = -1,
+                            .rules = {-1, -1}};
+}
+
+struct verdict verdict_unknown(void)
+{
+    return (struct verdict){.action = VERDICT_ALLOW, .layer = POLICY_LAYER_POLICY, .rule = -1, .rules = {-1, -1}};
 }
 
 /* What is known of a flow that lives. */
@@ -138,6 +147,7 @@ unsigned verdict_rejudge(struct instance *in, enum reason reason)
         if (stands(flow, &v)) {
             /* Rules have new numbers, and a flow being dialled may have to be judged by its bytes now. */
             flow_set_verdict(flow, &v);
+            rule_use_recount(flow, &v);
             if (flow->state == FLOW_JUDGING && v.strict && flow->peek_from_ms == 0)
                 peek_start(flow);
         } else {

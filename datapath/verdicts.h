@@ -23,11 +23,11 @@ void verdict_gather(const struct link *link, const struct flow_key *key, const s
                     struct verdict_facts *out_facts);
 
 /**
- * Judge a destination for a guest with what is known before the first byte.
+ * Judge a destination for a guest with what is known before the first byte; limits of its rules are looked at, too.
  *
  * @out_group: the target's group, to be compared again before connect()
  */
-void verdict_open(const struct link *link, const struct flow_key *key, const struct addr *target,
+void verdict_open(struct link *link, const struct flow_key *key, const struct addr *target,
                   struct verdict *out_verdict, enum group *out_group);
 
 /** Judge a flow by what its bytes said. A name it holds stays pinned to its destination for as long as it lives. */
@@ -36,7 +36,10 @@ void verdict_judge_bytes(const struct flow *flow, const struct evidence *evidenc
 /** ... or did not say in the time they had. */
 void verdict_judge_silent(const struct flow *flow, struct verdict *out_verdict);
 
-/** Keep a flow's verdict; the pin it was decided by is held for as long as the flow lives. */
+/**
+ * Keep a flow's verdict; the pin it was decided by is held for as long as the flow lives, and so is what its rules
+ * count (datapath/rule_use.h: their limits are looked at before).
+ */
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src);
 
 /** As the policy calls it; @proto: enum frame_proto. */
@@ -44,6 +47,9 @@ enum rule_proto verdict_proto(uint8_t proto);
 
 /** A refusal of our own making: for a bound that was met. */
 struct verdict verdict_deny(enum reason reason);
+
+/** No rule is known yet: what lets a datagram wait that is asked about. */
+struct verdict verdict_unknown(void);
 
 /**
  * The policy was swapped, or a rule of it has ended: judge every live flow anew, reset those that are denied now for

@@ -19,6 +19,8 @@ static struct verdict verdict_of(const struct outcome *o, enum verdict_action ac
 {
     struct verdict v = {.action = action, .reason = reason, .layer = o->layer, .rule = o->rule};
 
+    for (unsigned i = 0; i < POLICY_LAYERS; i++)
+        v.rules[i] = action != VERDICT_DENY || i < o->layer ? o->rules[i] : -1;
     v.audited = action != VERDICT_DENY && o->audited;
     v.follows_hello = action == VERDICT_ALLOW && o->follows_hello;
     v.follows_http = action == VERDICT_ALLOW && o->follows_http;
@@ -86,9 +88,12 @@ static bool names_denied(const struct worlds *worlds)
     return worlds->views[POLICY_LAYER_FLOOR].name_denies || worlds->views[POLICY_LAYER_POLICY].name_denies;
 }
 
-static bool names_audited(const struct worlds *worlds)
+/* Whether it matters which name it is, even when all are allowed: one is under audit or has limits of its own. */
+static bool names_matter(const struct worlds *worlds)
 {
-    return worlds->views[POLICY_LAYER_FLOOR].name_audits || worlds->views[POLICY_LAYER_POLICY].name_audits;
+    const struct view *floor = &worlds->views[POLICY_LAYER_FLOOR], *policy = &worlds->views[POLICY_LAYER_POLICY];
+
+    return floor->name_audits || floor->name_limits || policy->name_audits || policy->name_limits;
 }
 
 static bool names_allowed(const struct worlds *worlds)
@@ -133,12 +138,15 @@ static struct verdict judge_quic(const struct worlds *worlds)
     struct survey s;
     struct verdict v;
 
-    if (plain.allow && !names_denied(worlds) && !(inspects && names_audited(worlds)))
+    if (plain.allow && !names_denied(worlds) && !(inspects && names_matter(worlds)))
         return allowed(&plain, VERDICT_ALLOW, NULL);
     if ((plain.allow || by_name) && (refused || !inspects))
         return verdict_of(&plain, VERDICT_DENY, REASON_QUIC_DENIED, NULL);
-    if (plain.allow)
-        return allowed(&plain, VERDICT_PEEK, NULL);
+    if (plain.allow) {
+        v = allowed(&plain, VERDICT_PEEK, NULL);
+        v.other_rules = names_matter(worlds);
+        return v;
+    }
     s = worlds_survey(worlds, w, true);
     if (refused || (s.allowed == 0 && !(worlds->names_more && names_allowed(worlds) && inspects)))
         return by_name && s.unmet ? verdict_of(&plain, VERDICT_DENY, REASON_QUIC_DENIED, NULL)
@@ -146,6 +154,7 @@ static struct verdict judge_quic(const struct worlds *worlds)
     v = s.allowed > 0 ? allowed(&s.first, VERDICT_PEEK, s.name)
                       : verdict_of(&plain, VERDICT_PEEK, REASON_NAME_AMBIGUOUS, NULL);
     v.strict = true;
+    v.other_rules = s.differs || worlds->names_more;
     return v;
 }
 
@@ -157,18 +166,22 @@ static struct verdict judge_open(const struct worlds *worlds)
     struct survey s;
     struct verdict v;
 
-    if (plain.allow)
-        return allowed(&plain,
-                       names_denied(worlds) || names_audited(worlds) ? VERDICT_JUDGE : VERDICT_ALLOW, NULL);
+    if (plain.allow) {
+        v = allowed(&plain, names_denied(worlds) || names_matter(worlds) ? VERDICT_JUDGE : VERDICT_ALLOW, NULL);
+        v.other_rules = names_matter(worlds);
+        return v;
+    }
     s = worlds_survey(worlds, w, true);
     if (worlds_agree(worlds, &s)) {
         v = allowed(&s.first, s.watched ? VERDICT_JUDGE : VERDICT_ALLOW, s.name);
         v.strict = s.peeks;
+        v.other_rules = s.watched && s.differs;
         return v;
     }
     if (s.allowed > 0) {
         v = allowed(&s.first, VERDICT_PEEK, s.name);
         v.strict = true;
+        v.other_rules = s.differs || worlds->names_more;
         return v;
     }
     if (worlds->names_more && names_allowed(worlds)) {

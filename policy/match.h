@@ -24,6 +24,7 @@ struct policy {
     unsigned refs;
     struct policy *source; /* shared: the one that owns the rules of the layers; NULL: this one does */
     struct layer layers[POLICY_LAYERS];
+    unsigned slots; /* of rules that count their flows */
     struct group_table groups;
 };
 

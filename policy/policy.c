@@ -75,6 +75,17 @@ static bool layer_copy(struct layer *layer, const struct policy_layer_config *co
     return true;
 }
 
+static void give_slots(struct policy *policy)
+{
+    for (unsigned i = 0; i < POLICY_LAYERS; i++) {
+        struct layer *layer = &policy->layers[i];
+
+        for (size_t r = 0; r < layer->rule_count; r++)
+            if (layer->rules[r].conns > 0 || layer->rules[r].rate > 0)
+                layer->rules[r].slot = (uint16_t)++policy->slots;
+    }
+}
+
 static void policy_free(struct policy *policy)
 {
     for (unsigned i = 0; i < POLICY_LAYERS && !policy->source; i++)
@@ -100,6 +111,7 @@ struct policy *policy_new(const struct policy_config *config)
     /* Only a floor may be left out; without a policy nothing is allowed. */
     if (!policy->layers[POLICY_LAYER_POLICY].present)
         policy->layers[POLICY_LAYER_POLICY] = (struct layer){.present = true};
+    give_slots(policy);
     return policy;
 }
 
@@ -112,6 +124,7 @@ struct policy *policy_with_groups(struct policy *policy, const struct group_tabl
     copy->refs = 1;
     copy->source = policy_ref(policy->source ? policy->source : policy);
     copy->groups = *groups;
+    copy->slots = policy->slots;
     memcpy(copy->layers, policy->layers, sizeof(copy->layers));
     return copy;
 }
@@ -147,6 +160,11 @@ const struct rule *policy_rule(const struct policy *policy, enum policy_layer la
     if ((unsigned)layer >= POLICY_LAYERS || index >= policy->layers[layer].rule_count)
         return NULL;
     return &policy->layers[layer].rules[index];
+}
+
+unsigned policy_limit_slots(const struct policy *policy)
+{
+    return policy->slots;
 }
 
 /* What kind of rule it takes to let a name be asked for. */
@@ -221,7 +239,7 @@ void policy_judge_name(const struct policy *policy, const char *name, int64_t wa
                        struct verdict *out_verdict)
 {
     enum opening opening = name_opening(name);
-    struct verdict v = {.action = VERDICT_ALLOW, .rule = -1};
+    struct verdict v = {.action = VERDICT_ALLOW, .rule = -1, .rules = {-1, -1}};
 
     CHECK(strlen(name) <= NAME_TEXT_MAX);
     strcpy(v.name, name);

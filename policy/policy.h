@@ -58,6 +58,9 @@ const struct group_table *policy_groups(const struct policy *policy);
 enum group policy_group(const struct policy *policy, const struct addr *a);
 const struct rule *policy_rule(const struct policy *policy, enum policy_layer layer, unsigned index);
 
+/** How many rules, of all layers, count what is open under them: rule.slot is from 1 to so many. */
+unsigned policy_limit_slots(const struct policy *policy);
+
 /* What is known of an outgoing flow. */
 struct facts {
     enum rule_proto proto;            /* RULE_TCP, RULE_UDP, RULE_ICMP */
@@ -83,6 +86,8 @@ struct verdict {
     enum reason reason;       /* of ALLOW and DENY; provisional for JUDGE and PEEK */
     enum policy_layer layer;  /* the layer that decided */
     int rule;                 /* index in that layer, -1: the default or no rule */
+    int rules[POLICY_LAYERS]; /* what allows it in each layer; -1: no rule, not known yet, or that layer denies */
+    bool other_rules;         /* JUDGE, PEEK: the guest's bytes may show that other rules allow it */
     bool audited;             /* an audit rule let it pass: would have been denied */
     bool strict;              /* JUDGE: silence or opaque bytes end in a denial; the wait has its own deadline */
     bool names_denied;        /* some deny rule by name covers this protocol and port */

@@ -53,6 +53,7 @@
     X(LIMIT_DIALS, "limit.dials")                                                                  \
     X(LIMIT_DNS, "limit.dns")                                                                      \
     X(LIMIT_RATE, "limit.rate")                                                                    \
+    X(LIMIT_BYTES, "limit.bytes")                                                                  \
     X(POLICY_REVOKED, "policy.revoked")                                                            \
     X(POLICY_EXPIRED, "policy.expired")                                                            \
     X(HOOK_TIMEOUT, "hook.timeout")                                                                \

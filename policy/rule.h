@@ -55,6 +55,9 @@ struct rule {
     bool http_first;                   /* http=first: of a connection's requests only the first is judged */
     bool ech_deny;                     /* ech=deny: a ClientHello with an ECH extension is refused */
     int64_t expires_s;                 /* expires=RFC3339 as seconds since the epoch; 0: never */
+    uint32_t conns, rate;              /* conns=, rate=: flows at a time, new ones a second; 0: no such limit */
+    uint64_t up_max, down_max;         /* up=, down=: bytes of each flow; 0: no such limit */
+    uint16_t slot;                     /* given by policy_new(), from 1 on: what is counted under it; 0: nothing */
     char tag[RULE_TAG_MAX + 1];
 };
 
@@ -80,6 +83,9 @@ int rule_parse(const char *text, struct rule *out_rule, struct rule_error *error
 char *rule_format(const struct rule *rule, char out[static RULE_TEXT_MAX]);
 
 bool rule_is_by_name(const struct rule *rule);
+
+/** Whether flows under the rule are bounded in number, pace or bytes. */
+bool rule_has_limits(const struct rule *rule);
 
 /** Whether a canonical name is one of a name rule's names. */
 bool rule_covers_name(const struct rule *rule, const char *name);

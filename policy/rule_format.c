@@ -11,6 +11,13 @@
 #include "policy/rule.h"
 #include "policy/rule_parser.h"
 
+const struct rule_unit rule_units[RULE_UNITS] = {
+    {"", 1},
+    {"k", UINT64_C(1) << 10},
+    {"M", UINT64_C(1) << 20},
+    {"G", UINT64_C(1) << 30},
+};
+
 struct text {
     char *out; /* borrowed; RULE_TEXT_MAX bytes */
     size_t len;
@@ -84,6 +91,27 @@ static void put_ports(struct text *t, const struct rule *rule)
     }
 }
 
+static void put_size(struct text *t, const char *key, uint64_t bytes)
+{
+    unsigned unit = RULE_UNITS - 1;
+
+    if (bytes == 0)
+        return;
+    while (bytes % rule_units[unit].bytes != 0)
+        unit--;
+    put(t, " %s=%" PRIu64 "%s", key, bytes / rule_units[unit].bytes, rule_units[unit].name);
+}
+
+static void put_limits(struct text *t, const struct rule *rule)
+{
+    if (rule->conns > 0)
+        put(t, " conns=%" PRIu32, rule->conns);
+    if (rule->rate > 0)
+        put(t, " rate=%" PRIu32, rule->rate);
+    put_size(t, "up", rule->up_max);
+    put_size(t, "down", rule->down_max);
+}
+
 static void put_options(struct text *t, const struct rule *rule)
 {
     static const char *const needs[] = {
@@ -109,6 +137,7 @@ static void put_options(struct text *t, const struct rule *rule)
     if ((rule->target == RULE_BELOW || rule->target == RULE_SUFFIX) &&
         !name_registrable(rule->name))
         put(t, " force=yes");
+    put_limits(t, rule);
     if (rule->expires_s != 0) {
         time_t when = (time_t)rule->expires_s;
         char stamp[32];
@@ -141,6 +170,11 @@ char *rule_format(const struct rule *rule, char out[static RULE_TEXT_MAX])
 bool rule_is_by_name(const struct rule *rule)
 {
     return rule->target == RULE_NAME || rule->target == RULE_BELOW || rule->target == RULE_SUFFIX;
+}
+
+bool rule_has_limits(const struct rule *rule)
+{
+    return rule->conns > 0 || rule->rate > 0 || rule->up_max > 0 || rule->down_max > 0;
 }
 
 bool rule_covers_name(const struct rule *rule, const char *name)

@@ -173,8 +173,83 @@ static int option_tag(struct rule_parser *p, struct rule_word word, struct rule_
     return 0;
 }
 
+/* ---- limits ---- */
+
+/* A number from 1 on, as digits alone. Return: its digits, or 0 when there is none or it is beyond 64 bits. */
+static size_t number_read(struct rule_word w, uint64_t *out_n)
+{
+    uint64_t n = 0;
+    size_t len = 0;
+
+    for (; len < w.len && w.at[len] >= '0' && w.at[len] <= '9'; len++) {
+        uint64_t digit = (uint64_t)(w.at[len] - '0');
+
+        if (n > (UINT64_MAX - digit) / 10)
+            return 0;
+        n = 10 * n + digit;
+    }
+    if (n == 0 || w.at[0] == '0')
+        return 0;
+    *out_n = n;
+    return len;
+}
+
+static int count_read(struct rule_parser *p, struct rule_word value, uint32_t *out_count)
+{
+    uint64_t n;
+
+    if (number_read(value, &n) != value.len || n > UINT32_MAX)
+        return rule_fail(p, value, "write a plain number from 1 to 4294967295", "not a number of flows");
+    *out_count = (uint32_t)n;
+    return 0;
+}
+
+static int option_conns(struct rule_parser *p, struct rule_word word, struct rule_word value)
+{
+    (void)word;
+    return count_read(p, value, &p->rule.conns);
+}
+
+static int option_rate(struct rule_parser *p, struct rule_word word, struct rule_word value)
+{
+    (void)word;
+    return count_read(p, value, &p->rule.rate);
+}
+
+static int size_read(struct rule_parser *p, struct rule_word value, uint64_t *out_bytes)
+{
+    struct rule_word unit = value;
+    uint64_t n = 0;
+    size_t len = number_read(value, &n);
+
+    unit.at += len;
+    unit.len -= len;
+    for (size_t i = 0; len > 0 && i < ARRAY_SIZE(rule_units); i++) {
+        if (!rule_word_is(unit, rule_units[i].name))
+            continue;
+        if (n > UINT64_MAX / rule_units[i].bytes)
+            break;
+        *out_bytes = n * rule_units[i].bytes;
+        return 0;
+    }
+    return rule_fail(p, value, "write it like 500, 64k, 10M or 1G", "not a number of bytes");
+}
+
+static int option_up(struct rule_parser *p, struct rule_word word, struct rule_word value)
+{
+    (void)word;
+    return size_read(p, value, &p->rule.up_max);
+}
+
+static int option_down(struct rule_parser *p, struct rule_word word, struct rule_word value)
+{
+    (void)word;
+    return size_read(p, value, &p->rule.down_max);
+}
+
 enum option_scope {
     SCOPE_EVERY,      /* any rule */
+    SCOPE_OPEN,       /* ... that is no deny */
     SCOPE_NAMES,      /* rules by name */
     SCOPE_NAMES_OPEN, /* ... that are no deny */
 };
@@ -193,11 +268,11 @@ static const struct option {
     {"force", SCOPE_NAMES, option_force, NULL},
     {"expires", SCOPE_EVERY, option_expires, NULL},
     {"tag", SCOPE_EVERY, option_tag, NULL},
+    {"conns", SCOPE_OPEN, option_conns, NULL},
+    {"rate", SCOPE_OPEN, option_rate, NULL},
+    {"up", SCOPE_OPEN, option_up, NULL},
+    {"down", SCOPE_OPEN, option_down, NULL},
     {"via", SCOPE_EVERY, NULL, "'via=' needs upstream proxies, which this version does not have"},
-    {"conns", SCOPE_EVERY, NULL, "'conns=' needs limits per rule, which this version does not have"},
-    {"rate", SCOPE_EVERY, NULL, "'rate=' needs limits per rule, which this version does not have"},
-    {"up", SCOPE_EVERY, NULL, "'up=' needs limits per rule, which this version does not have"},
-    {"down", SCOPE_EVERY, NULL, "'down=' needs limits per rule, which this version does not have"},
 };
 
 static int option_read(struct rule_parser *p, size_t index, struct rule_word word,
@@ -212,9 +287,9 @@ static int option_read(struct rule_parser *p, size_t index, struct rule_word wor
     p->options_seen |= 1u << index;
     if (value.len == 0)
         return rule_fail(p, word, "", "the option has no value");
-    if (option->scope != SCOPE_EVERY && !rule_is_by_name(&p->rule))
+    if ((option->scope == SCOPE_NAMES || option->scope == SCOPE_NAMES_OPEN) && !rule_is_by_name(&p->rule))
         return rule_fail(p, word, "", "the option is for rules whose target is a name");
-    if (option->scope == SCOPE_NAMES_OPEN && p->rule.action == RULE_DENY)
+    if ((option->scope == SCOPE_OPEN || option->scope == SCOPE_NAMES_OPEN) && p->rule.action == RULE_DENY)
         return rule_fail(p, word, "", "the option has no meaning in a deny rule");
     return option->read(p, word, value);
 }

@@ -15,6 +15,15 @@ struct rule_word {
     size_t len;
 };
 
+/* A unit of sizes. */
+struct rule_unit {
+    const char *name;
+    uint64_t bytes;
+};
+
+enum { RULE_UNITS = 4 };
+extern const struct rule_unit rule_units[RULE_UNITS]; /* the smallest, which has no name, first */
+
 struct rule_parser {
     const char *text;        /* borrowed: the whole rule, for columns */
     const char *next;        /* borrowed: first byte not yet read */

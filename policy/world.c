@@ -28,6 +28,7 @@ static void view_fill(struct view *view, const struct worlds *worlds, const stru
     view->by_name_count = 0;
     view->decider = -1;
     view->name_allows = view->name_denies = view->name_audits = view->inspects = view->decider_audits = false;
+    view->name_limits = false;
     view->decider_allows = !layer->present || (layer->allow_default && !bypass &&
                                                worlds->dst.group == GROUP_PUBLIC && !worlds->dst.unrouted);
     for (size_t i = 0; i < layer->rule_count; i++) {
@@ -44,6 +45,7 @@ static void view_fill(struct view *view, const struct worlds *worlds, const stru
             view->name_allows = view->name_allows || !deny;
             view->name_denies = view->name_denies || deny || rule->ech_deny;
             view->name_audits = view->name_audits || rule->action == RULE_AUDIT;
+            view->name_limits = view->name_limits || rule_has_limits(rule);
             view->inspects = view->inspects || inspects(rule, f);
         } else if (match_target(worlds->policy, rule, &worlds->dst)) {
             view->decider = (int)i;
@@ -108,6 +110,8 @@ static bool need_met(enum rule_need need, const struct world *w)
 static void view_walk(const struct view *view, const struct worlds *worlds, const struct world *w,
                       struct outcome *o)
 {
+    bool asked;
+
     for (unsigned i = 0; i < view->by_name_count; i++) {
         const struct rule *rule = &view->layer->rules[view->by_name[i]];
         bool covers_pin = w->pin && rule_covers_name(rule, w->pin);
@@ -127,7 +131,7 @@ static void view_walk(const struct view *view, const struct worlds *worlds, cons
         if (!covers_pin || (worlds->quic ? !quic_said(rule, w) : !need_met(need, w))) {
             o->unmet = o->unmet || covers_pin;
             o->unmet_nameless = o->unmet_nameless || (covers_pin && need_fits(need, w));
-            o->watched = o->watched || rule->ech_deny || rule->action == RULE_AUDIT;
+            o->watched = o->watched || rule->ech_deny || rule->action == RULE_AUDIT || rule_has_limits(rule);
             continue;
         }
         o->allow = !(rule->ech_deny && w->ech);
@@ -144,19 +148,21 @@ static void view_walk(const struct view *view, const struct worlds *worlds, cons
     o->allow = view->decider_allows;
     o->why = view->decider < 0 ? OUTCOME_DEFAULT : OUTCOME_ADDRESS;
     o->audited = o->audited || view->decider_audits;
-    o->follows_hello = o->follows_hello || view->name_denies || view->name_audits;
-    o->follows_http = o->follows_http || view->name_denies || view->name_audits;
+    asked = view->name_denies || view->name_audits || view->name_limits;
+    o->follows_hello = o->follows_hello || asked;
+    o->follows_http = o->follows_http || asked;
 }
 
 struct outcome worlds_walk(const struct worlds *worlds, const struct world *w)
 {
-    struct outcome o = {.allow = true, .rule = -1};
+    struct outcome o = {.allow = true, .rule = -1, .rules = {-1, -1}};
 
     for (unsigned i = 0; i < POLICY_LAYERS && o.allow; i++) {
         if (!worlds->views[i].layer->present)
             continue;
         o.layer = (enum policy_layer)i;
         view_walk(&worlds->views[i], worlds, w, &o);
+        o.rules[i] = o.rule;
     }
     return o;
 }
@@ -181,6 +187,7 @@ struct survey worlds_survey(const struct worlds *worlds, struct world w, bool sa
         }
         s.watched = s.watched || o.watched;
         s.peeks = s.peeks || o.peeks;
+        s.differs = s.differs || (s.allowed > 0 && memcmp(o.rules, s.first.rules, sizeof(o.rules)) != 0);
         if (s.allowed++ == 0) {
             s.first = o;
             s.name = w.pin;

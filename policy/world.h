@@ -28,6 +28,7 @@ struct view {
     bool name_allows;                   /* by_name has an allow or audit */
     bool name_denies;                   /* ... a deny, or an allow with ech=deny */
     bool name_audits;                   /* ... an audit */
+    bool name_limits;                   /* ... an allow or audit with limits */
     bool inspects;                      /* ... a rule with quic=inspect, for a UDP flow */
 };
 
@@ -53,6 +54,7 @@ struct outcome {
     enum outcome_why why; /* what kind of rule decided, in the layer that decided */
     enum policy_layer layer;
     int rule;
+    int rules[POLICY_LAYERS]; /* what let it pass in each layer; -1: no rule */
     bool by_name;         /* allowed, and by name in some layer */
     bool watched;         /* other bytes could have changed an allow */
     bool peeks;           /* a deciding rule needs TLS or HTTP */
@@ -77,6 +79,7 @@ struct worlds {
 struct survey {
     size_t allowed, denied;
     bool watched, peeks;
+    bool differs; /* other allowed worlds are under other rules than the first one */
     bool unmet, unmet_nameless, ech;
     const char *name;     /* of the first allowed world */
     struct outcome first; /* its outcome */

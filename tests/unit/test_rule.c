@@ -87,6 +87,15 @@ static const struct spelling spellings[] = {
     { "allow _sip.ok.example", NULL },
     { "allow xn--80ak6aa92e.example", NULL },
     { "allow in 192.0.2.0/24", NULL },
+    { "allow ok.example tcp/443 conns=5 rate=10 up=1k down=2M", NULL },
+    { "allow any down=3G up=1023 rate=4294967295 conns=1", "allow any conns=1 rate=4294967295 up=1023 down=3G" },
+    { "audit 192.0.2.0/24 icmp rate=5", NULL },
+    { "allow in any tcp/80 conns=100 up=1G", NULL },
+    { "allow any up=1024 down=1048576", "allow any up=1k down=1M" },
+    { "allow any up=1073741824 down=1536k", "allow any up=1G down=1536k" },
+    { "allow any up=1048577 down=2048k", "allow any up=1048577 down=2M" },
+    { "allow any up=18446744073709551615 down=17179869183G", NULL }, /* the most that 64 bits hold */
+    { "allow ok.example ech=deny conns=2 expires=2030-01-31T18:00:00Z tag=x", NULL },
 };
 
 static void test_c06_c07_rules(void **state)
@@ -135,6 +144,14 @@ static void test_fields(void **state)
     assert_int_equal(r.direction, RULE_IN);
     assert_int_equal(r.group, GROUP_LINK_LOCAL);
     assert_int_equal(parsed("allow a.example private=yes").private_any, true);
+    r = parsed("allow any conns=3 rate=7 up=2k down=1G");
+    assert_int_equal(r.conns, 3);
+    assert_int_equal(r.rate, 7);
+    assert_int_equal(r.up_max, 2048);
+    assert_int_equal(r.down_max, UINT64_C(1) << 30);
+    assert_true(rule_has_limits(&r));
+    r = parsed("deny any");
+    assert_false(rule_has_limits(&r));
 }
 
 /* --- rules that are wrong ---------------------------------------------------------------------- */
@@ -237,7 +254,37 @@ static const struct wrong wrongs[] = {
     { "allow ok.example udp/443 http=first", 26, "tcp or any", "" },
     { "allow 192.0.2.1 tcp/80 http=first", 24, "a name", "" },
     { "deny ok.example tcp/80 http=first", 24, "deny", "" },
-    { "allow ok.example conns=5", 18, "this version", "" },
+    { "allow ok.example conns=0", 24, "not a number of flows", "from 1 to" },
+    { "allow ok.example conns=-1", 24, "not a number of flows", "" },
+    { "allow ok.example conns=+1", 24, "not a number of flows", "" },
+    { "allow ok.example conns=05", 24, "not a number of flows", "" },
+    { "allow ok.example conns=1k", 24, "not a number of flows", "plain" },
+    { "allow ok.example conns=1.5", 24, "not a number of flows", "" },
+    { "allow ok.example conns=0x10", 24, "not a number of flows", "" },
+    { "allow ok.example conns=4294967296", 24, "not a number of flows", "4294967295" },
+    { "allow ok.example conns=99999999999999999999999999", 24, "not a number of flows", "" },
+    { "allow ok.example conns=", 18, "no value", "" },
+    { "allow ok.example conns=1 conns=1", 26, "twice", "" },
+    { "allow ok.example rate=0", 23, "not a number of flows", "" },
+    { "allow ok.example rate=10/s", 23, "not a number of flows", "plain" },
+    { "allow ok.example rate=1 rate=2", 25, "twice", "" },
+    { "allow ok.example up=0", 21, "not a number of bytes", "64k" },
+    { "allow ok.example up=0k", 21, "not a number of bytes", "" },
+    { "allow ok.example up=k", 21, "not a number of bytes", "" },
+    { "allow ok.example up=-1k", 21, "not a number of bytes", "" },
+    { "allow ok.example up=01k", 21, "not a number of bytes", "" },
+    { "allow ok.example up=1K", 21, "not a number of bytes", "64k" },
+    { "allow ok.example up=1MiB", 21, "not a number of bytes", "10M" },
+    { "allow ok.example up=1kk", 21, "not a number of bytes", "" },
+    { "allow ok.example up=18446744073709551616", 21, "not a number of bytes", "" },
+    { "allow ok.example down=18014398509481984k", 23, "not a number of bytes", "" },
+    { "allow ok.example down=17179869184G", 23, "not a number of bytes", "" },
+    { "allow ok.example down=1 down=1", 25, "twice", "" },
+    { "deny ok.example conns=1", 17, "deny", "" },
+    { "deny any rate=1", 10, "deny", "" },
+    { "deny any up=1", 10, "deny", "" },
+    { "deny in any down=1", 13, "deny", "" },
+    { "allow ok.example conn=1", 18, "not an option", "'conns'" },
     { "allow in ok.example", 10, "no name", "any" },
     { "allow ok.example\n", 17, "control", "" },
     { "allow ok.example \x1b[2J", 18, "control", "" },
@@ -363,6 +410,7 @@ static void test_t156_random_texts(void **state)
         "public", "host", "tcp", "tcp/443", "udp/1-9,53", "icmp", "any/80", "need=sni", "need=host", "private=yes",
         "private=10.0.0.0/8,fd00::/8", "ech=deny", "quic=inspect", "force=yes", "tag=x", "expires=2030-01-31T18:00:00Z",
         ".com.au", "=", "/", "tcp/", "::ff00:1", "*", "private=", "\x80", "host.", "in.", "pubic.", "any.", "icmp.",
+        "conns=3", "rate=9", "up=4096", "down=7M", "up=0",
     };
     unsigned taken = 0;
     uint64_t seed = 3;
