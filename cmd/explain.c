@@ -204,7 +204,8 @@ static void print_notes(const struct question *q)
     if (net->net.base.family == ADDR_NONE)
         (void)printf("note     guests have no IPv%d here: such packets are dropped before any rule\n", q->dst.family);
     if (q->proto == RULE_ICMP)
-        (void)puts("note     an allowed echo has at most 64 bytes, one a second; the gateway answers by itself");
+        (void)puts("note     an allowed echo has at most 64 bytes, one a second or as many as rate= says; the gateway "
+                   "answers by itself");
     else if (q->port == 53 && (addr_equal(&q->dst, &net->gateway) ||
                                !policy_opens_resolver(q->policy, q->proto, &q->dst, q->wall_s)))
         (void)puts("note     the gateway's resolver answers port 53, whatever address was asked, and judges each name");

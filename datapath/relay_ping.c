@@ -9,8 +9,8 @@
 
 enum { ICMP_HEADER_BYTES = 8, ECHO4 = 8, ECHO4_REPLY = 0, ECHO6 = 128, ECHO6_REPLY = 129 };
 
-/* The guest's budget of echoes under rules without one. */
-static bool builtin_takes(struct link *link)
+/* Whether the guest's budget of echoes, under rules without a pace, has one left. */
+static bool has_echo(struct link *link)
 {
     uint64_t now_ms = instance_now(link->instance), earned = (now_ms - link->ping_refill_ms) / PING_EVERY_MS;
 
@@ -19,25 +19,22 @@ static bool builtin_takes(struct link *link)
                                                                      : link->ping_tokens + (uint32_t)earned;
         link->ping_refill_ms += earned * PING_EVERY_MS;
     }
-    if (link->ping_tokens == 0)
-        return false;
-    link->ping_tokens--;
-    return true;
+    return link->ping_tokens > 0;
 }
 
 /* @v: what allows the echo; when it may not leave it becomes the refusal */
 static bool may_ping(struct link *link, size_t len, struct verdict *v)
 {
-    bool builtin;
+    bool builtin = !rule_use_paces_echoes(link, v);
 
-    if (len <= PING_PAYLOAD_MAX) {
-        if (!rule_use_echo(link, v, &builtin))
-            return false;
-        if (!builtin || builtin_takes(link))
-            return true;
+    if (len > PING_PAYLOAD_MAX || (builtin && !has_echo(link))) {
+        *v = verdict_deny(REASON_LIMIT_RATE);
+        return false;
     }
-    *v = verdict_deny(REASON_LIMIT_RATE);
-    return false;
+    if (!rule_use_echo(link, v))
+        return false;
+    link->ping_tokens -= builtin;
+    return true;
 }
 
 /* The kernel puts an id of its own into the request, and the checksum. */

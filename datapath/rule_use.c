@@ -222,23 +222,30 @@ bool rule_use_move(struct flow *flow, const struct verdict *v, struct verdict *o
 
 /* ---- echoes ---- */
 
-bool rule_use_echo(struct link *link, struct verdict *v, bool *out_builtin)
+bool rule_use_paces_echoes(const struct link *link, const struct verdict *v)
 {
-    uint64_t now_ms = instance_now(link->instance);
-    struct rule_use *uses[POLICY_LAYERS] = {NULL};
     bool some = false, all = true;
 
     for (unsigned i = 0; i < POLICY_LAYERS; i++) {
         const struct rule *rule = rule_of(link, v, i);
 
-        if (!rule)
-            continue;
-        some = some || rule->rate > 0;
-        all = all && rule->rate > 0;
-        if (rule->rate == 0)
+        some = some || (rule && rule->rate > 0);
+        all = all && (!rule || rule->rate > 0);
+    }
+    return some && all;
+}
+
+bool rule_use_echo(struct link *link, struct verdict *v)
+{
+    struct rule_use *uses[POLICY_LAYERS] = {NULL};
+
+    for (unsigned i = 0; i < POLICY_LAYERS; i++) {
+        const struct rule *rule = rule_of(link, v, i);
+
+        if (!rule || rule->rate == 0)
             continue;
         uses[i] = link->rule_uses ? use_of(link, rule->slot) : NULL;
-        if (!uses[i] || !has_pace(uses[i], rule, now_ms)) {
+        if (!uses[i] || !has_pace(uses[i], rule, instance_now(link->instance))) {
             *v = refusal(v, i, REASON_LIMIT_RATE);
             return false;
         }
@@ -246,7 +253,6 @@ bool rule_use_echo(struct link *link, struct verdict *v, bool *out_builtin)
     for (unsigned i = 0; i < POLICY_LAYERS; i++)
         if (uses[i])
             uses[i]->credit -= PACE_MS;
-    *out_builtin = !some || !all;
     return true;
 }
 

@@ -61,15 +61,17 @@ void rule_use_recount(struct flow *flow, const struct verdict *v);
 /** The flow ends, or only TIME_WAIT is left of it. Idempotent. */
 void rule_use_give(struct flow *flow);
 
+/** Whether every rule that lets a ping pass has a pace, and there is one: else the built-in one of echoes holds too. */
+bool rule_use_paces_echoes(const struct link *link, const struct verdict *v);
+
 /**
  * Take one echo from the pace of the rules that let a ping pass.
  *
- * @v:           in: what allows it; out, on a refusal: that
- * @out_builtin: some rule has no pace of its own, so that the built-in one holds
+ * @v: when a pace is met, it becomes the refusal
  *
- * Return: false when the pace of a rule is met.
+ * Return: false when one is; then nothing is taken.
  */
-bool rule_use_echo(struct link *link, struct verdict *v, bool *out_builtin);
+bool rule_use_echo(struct link *link, struct verdict *v);
 
 enum rule_use_way { RULE_USE_UP, RULE_USE_DOWN };
 
