@@ -71,12 +71,15 @@ static void send_held(struct flow *flow)
     struct held *h = &flow->as.relay.quic->held;
     const uint8_t *at = h->bytes;
 
-    for (unsigned i = 0; i < h->count && !flow->killed; i++) {
-        relay_udp_send(flow, at, h->dgrams[i].len, h->dgrams[i].df);
-        at += h->dgrams[i].len;
+    for (unsigned i = 0; i < h->count; i++) {
+        size_t len = h->dgrams[i].len;
+
+        relay_udp_send(flow, at, len, h->dgrams[i].df);
+        if (flow->killed)
+            return; /* and what is held with it */
+        at += len;
     }
-    if (!flow->killed) /* else what is held is gone with it */
-        held_clear(h);
+    held_clear(h);
 }
 
 static void tell_refused(struct flow *flow, const uint8_t *bytes, size_t len)

@@ -20,6 +20,7 @@ static void on_later(void *ctx)
     if (a->twice) /* an embedder that is wrong about what it has said */
         CHECK(instance_resume(a->embedder->instance, a->token,
                               a->answer == DECIDE_ALLOW ? DECIDE_DENY : DECIDE_ALLOW) == 0);
+    kernel_free(a);
 }
 
 static bool is_stage(const struct line *line, enum decide_stage stage)
