@@ -253,7 +253,7 @@ void config_print(const struct config *c, FILE *out)
         (void)fprintf(out, "%s\"%s\"", i == 0 ? "" : ", ", c->instance.aliases[i]);
     (void)fputs("]\n", out);
     print_limits(&c->instance.limits, out);
-    (void)fprintf(out, "log:\n  level: %s\n", levels[c->level]);
+    (void)fprintf(out, "log:\n  level: %s\n  open: %s\n", levels[c->level], c->instance.log_open ? "yes" : "no");
     if (c->log[0] != '\0') {
         (void)fputs("  flows: ", out);
         print_quoted(out, c->log);

@@ -101,6 +101,7 @@ static const struct key limit_keys[] = {
 static const struct key log_keys[] = {
     TEXT("flows", setting_log_flows),
     TEXT("level", setting_log_level),
+    TEXT("open", setting_log_open),
     END,
 };
 

@@ -409,6 +409,17 @@ int setting_log_flows(struct config *c, const char *text, struct problem *p)
     return 0;
 }
 
+int setting_log_open(struct config *c, const char *text, struct problem *p)
+{
+    static const char *const words[] = {"no", "yes"};
+    int n = choose(text, words, ARRAY_SIZE(words), "open", p);
+
+    if (n < 0)
+        return n;
+    c->instance.log_open = n == 1;
+    return 0;
+}
+
 int setting_log_level(struct config *c, const char *text, struct problem *p)
 {
     static const char *const words[] = {"error", "info", "debug"};

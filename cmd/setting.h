@@ -33,6 +33,7 @@ setting_fn setting_group;           /* NAME=CIDR */
 setting_fn setting_link;            /* one more */
 setting_fn setting_log_flows;
 setting_fn setting_log_level;
+setting_fn setting_log_open;
 
 /** A static name of the resolver's. */
 int setting_dns_host(struct config *c, const char *name, const char *text, struct problem *p);

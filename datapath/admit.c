@@ -107,6 +107,7 @@ static void on_dialed(struct dial *dial, int status)
     if (flow->state == FLOW_JUDGING) {
         peek(flow);
     } else if (flow->state == FLOW_OPEN) {
+        flow_record_open(flow);
         flow_arm_idle(flow);
         bridge_push_up(flow);
     }

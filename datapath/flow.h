@@ -146,7 +146,7 @@ struct flow {
     uint8_t evidence_kind;        /* enum evidence_kind of its bytes */
     bool ech;
     uint64_t dial_from_ms, peek_from_ms;
-    uint32_t dial_ms, peek_ms;
+    uint32_t dns_ms, dial_ms, peek_ms;
     uint64_t up_bytes, down_bytes;
     uint64_t up_max, down_max;    /* what they may come to by the flow's rules; UINT64_MAX: no bound */
     uint16_t held_slots[POLICY_LAYERS]; /* rules it is counted under (rule_use.c); 0: none */

@@ -95,6 +95,30 @@ static void add_evidence(const struct flow *flow, struct record *r)
     r->t_peek_ms = flow->peek_ms;
 }
 
+void flow_record_open(struct flow *flow)
+{
+    struct instance *in = flow->instance;
+    struct verdict v;
+    struct record r;
+
+    if (!in->config.log_open || flow->recorded)
+        return;
+    flow_get_verdict(flow, &v);
+    r = record_of_flow(flow, &v);
+    r.event = RECORD_OPEN;
+    r.verdict = flow->verdict.audited ? "audit" : "allow";
+    r.reason = v.reason;
+    add_evidence(flow, &r);
+    record_add(&in->log, &r, instance_now(in));
+}
+
+void flow_record_policy(struct instance *in, enum reason reason, unsigned cut)
+{
+    struct record r = {.event = RECORD_POLICY, .rule = -1, .reason = reason, .cut = cut};
+
+    record_add(&in->log, &r, instance_now(in));
+}
+
 /* What a flow has done by now that was let in. */
 static void add_life(struct flow *flow, struct record *r)
 {
@@ -102,6 +126,7 @@ static void add_life(struct flow *flow, struct record *r)
     r->has_bytes = true;
     r->up = flow->up_bytes;
     r->down = flow->down_bytes;
+    r->t_dns_ms = flow->dns_ms;
     r->t_dial_ms = flow->dial_ms;
     r->dur_ms = (uint32_t)(instance_now(flow->instance) - flow->opened_ms);
 }

@@ -12,6 +12,12 @@
 void flow_record_deny(struct instance *in, const struct link *link, const struct flow_key *key,
                       const struct verdict *verdict, const char *stage, uint64_t id);
 
+/** Record that a flow is open, if such records are wanted. */
+void flow_record_open(struct flow *flow);
+
+/** Record that a policy came into force, or that rules of it ended. */
+void flow_record_policy(struct instance *in, enum reason reason, unsigned cut);
+
 /** Record what the resolver refused; @key is the question's way: guest, asked address, port 53. */
 void flow_record_dns(struct instance *in, const struct link *link, const struct flow_key *key,
                      const struct verdict *verdict);

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "datapath/admit.h"
 #include "datapath/bridge.h"
+#include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
 #include "datapath/instance_private.h"
 #include "datapath/link_backend.h"
@@ -95,6 +96,7 @@ bool instance_undelivered(const struct instance *in)
 static unsigned apply(struct instance *in, enum reason reason)
 {
     int64_t wall_s = instance_wall_s();
+    unsigned cut;
 
     in->expiry_s = policy_next_expiry(in->policy, wall_s);
     in->expiry_check_ms = 0;
@@ -103,7 +105,9 @@ static unsigned apply(struct instance *in, enum reason reason)
 
         link->guest->alias_open = policy_opens_host(in->policy, wall_s);
     }
-    return verdict_rejudge(in, reason);
+    cut = verdict_rejudge(in, reason);
+    flow_record_policy(in, reason, cut);
+    return cut;
 }
 
 /* @policy: the reference is given. */
@@ -195,6 +199,7 @@ static void arm_deadline(struct instance *in)
         flow_next_deadline(&in->flows),
         record_repeats(&in->log, now_ms, false),
         in->log.len > 0 ? now_ms + INSTANCE_LOG_RETRY_MS : 0, /* the log's reader was full */
+        record_drops(&in->log, now_ms),
         trim_due(in, now_ms),
         in->advertise_ms,
         expiry_due(in, now_ms),

@@ -84,6 +84,7 @@ struct instance_config {
     struct instance_limits limits;
     struct hook_config hook;               /* the embedder's say */
     int log_fd;                            /* flow log; -1: none. Borrowed */
+    bool log_open;                         /* flows are told of when they open, too */
     /*
      * The host's addresses changed (0), or cannot be told (-E2BIG: more than GROUP_HOST_ADDRS_MAX; -errno): then
      * nothing is allowed until they can, which is told with 0. Called from the loop; instance_close() is fine in it.

@@ -127,6 +127,7 @@ void named_resolved(struct flow *flow, const struct dns_answer *answer)
     struct verdict v;
     enum group group;
 
+    flow->dns_ms = (uint32_t)(instance_now(flow->instance) - flow->opened_ms);
     if (answer && choose(flow, answer, &v, &group)) {
         asking_open(flow, &v, group);
     } else if (flow->pin && more) { /* of the other family; a socket for datagrams is of the guest's */

@@ -61,6 +61,7 @@ static void let_pass(struct flow *flow)
         return;
     }
     flow_move(flow, FLOW_OPEN);
+    flow_record_open(flow);
     flow_arm_idle(flow);
     bridge_push_up(flow);
 }

@@ -89,7 +89,7 @@ static void set_time(json_t *object)
 
 static json_t *to_json(const struct record *r, uint32_t repeats, uint64_t lost)
 {
-    static const char *const events[] = {"deny", "close", "dns"};
+    static const char *const events[] = {"deny", "close", "dns", "open", "policy"};
     char id[32];
     json_t *o = json_object();
 
@@ -127,11 +127,15 @@ static json_t *to_json(const struct record *r, uint32_t repeats, uint64_t lost)
     if (r->has_bytes) {
         set_number(o, "up", r->up);
         set_number(o, "down", r->down);
+        if (r->peer.family != ADDR_NONE)
+            set_number(o, "t_dns_ms", r->t_dns_ms);
         set_number(o, "t_peek_ms", r->t_peek_ms);
         set_number(o, "t_dial_ms", r->t_dial_ms);
         set_number(o, "dur_ms", r->dur_ms);
     }
     set_text(o, "close", r->close);
+    if (r->event == RECORD_POLICY)
+        set_number(o, "cut", r->cut);
     if (repeats > 0)
         set_number(o, "repeat", repeats);
     if (lost > 0)
@@ -139,9 +143,9 @@ static json_t *to_json(const struct record *r, uint32_t repeats, uint64_t lost)
     return o;
 }
 
-static void append(struct record_log *log, const struct record *r, uint32_t repeats)
+/* @o: given away; NULL: no memory for it */
+static void append_object(struct record_log *log, json_t *o)
 {
-    json_t *o = to_json(r, repeats, log->lost);
     size_t n = 0, room = RECORD_BUFFER_BYTES_MAX - log->len;
 
     if (o && room > RECORD_LINE_BYTES_MAX)
@@ -160,6 +164,46 @@ static void append(struct record_log *log, const struct record *r, uint32_t repe
     log->lost = 0;
     log->len += n;
     log->buffer[log->len++] = '\n';
+}
+
+static void append(struct record_log *log, const struct record *r, uint32_t repeats)
+{
+    append_object(log, to_json(r, repeats, log->lost));
+}
+
+/* What no healthy guest makes a link drop. */
+static const enum counter drops[] = {
+    COUNTER_FRAME_BAD,  COUNTER_FRAME_CSUM, COUNTER_FRAME_ETHERTYPE, COUNTER_SPOOF_SRC, COUNTER_IP_OPTIONS,
+    COUNTER_IP_FRAG,    COUNTER_PROTO_L3,   COUNTER_ARP_BAD,         COUNTER_ND_BAD,    COUNTER_DHCP_BAD,
+};
+
+uint64_t record_drops(struct record_log *log, uint64_t now_ms)
+{
+    const struct counters *now = log->counters;
+    bool due = log->drops_ms == 0 || now_ms - log->drops_ms >= RECORD_DROPS_MS, some = false;
+    json_t *o;
+
+    for (size_t i = 0; log->fd >= 0 && i < ARRAY_SIZE(drops) && !some; i++)
+        some = now->n[drops[i]] != log->told.n[drops[i]];
+    if (!some)
+        return 0;
+    if (!due)
+        return log->drops_ms + RECORD_DROPS_MS;
+    o = json_object();
+    if (o) {
+        set_number(o, "v", 1);
+        set_time(o);
+        set_text(o, "ev", "drops");
+        for (size_t i = 0; i < ARRAY_SIZE(drops); i++)
+            if (now->n[drops[i]] != log->told.n[drops[i]])
+                set_number(o, counter_name(drops[i]), now->n[drops[i]] - log->told.n[drops[i]]);
+        if (log->lost > 0)
+            set_number(o, "lost", log->lost);
+    }
+    append_object(log, o);
+    log->told = *now;
+    log->drops_ms = now_ms;
+    return 0;
 }
 
 static uint64_t digest_of(const struct record *r)
@@ -253,7 +297,7 @@ void record_add(struct record_log *log, const struct record *r, uint64_t now_ms)
 {
     if (log->fd < 0)
         return;
-    if (r->event != RECORD_CLOSE && (is_repeat(log, r, now_ms) || !take_token(log, now_ms)))
+    if ((r->event == RECORD_DENY || r->event == RECORD_DNS) && (is_repeat(log, r, now_ms) || !take_token(log, now_ms)))
         return;
     append(log, r, 0);
 }

@@ -22,9 +22,10 @@ enum {
     RECORD_DENIALS_MAX = 256,    /* different denials aggregated at a time */
     RECORD_DENIALS_PER_S = 500,  /* lines about denials; more are lost and counted */
     RECORD_REPEAT_MS = 10000,    /* repeats of a denial become one record when this has passed */
+    RECORD_DROPS_MS = 10000,     /* dropped frames are told of at most so often */
 };
 
-enum record_event { RECORD_DENY, RECORD_CLOSE, RECORD_DNS };
+enum record_event { RECORD_DENY, RECORD_CLOSE, RECORD_DNS, RECORD_OPEN, RECORD_POLICY };
 
 /* One record; pointers are borrowed for the call, NULL or "" leaves a field out. */
 struct record {
@@ -41,7 +42,8 @@ struct record {
     enum reason reason;
     bool would_deny, has_bytes;
     uint64_t up, down;
-    uint32_t t_dial_ms, t_peek_ms, dur_ms;
+    uint32_t t_dns_ms, t_dial_ms, t_peek_ms, dur_ms;
+    unsigned cut;                /* RECORD_POLICY: flows that were reset */
 };
 
 struct record_denial {
@@ -63,6 +65,8 @@ struct record_log {
     uint64_t second_ms;          /* when the second began in which ... */
     uint32_t second_lines;       /* ... so many denials were written */
     uint64_t repeats_due_ms;     /* of the oldest of them; 0: there is none */
+    struct counters told;        /* what the last record of dropped frames knew */
+    uint64_t drops_ms;           /* when that was written; 0: never */
 };
 
 /** Return: 0, or -ENOMEM. */
@@ -71,6 +75,13 @@ void record_deinit(struct record_log *log); /* writes what is pending */
 
 /** Append a record; a denial that was reported less than RECORD_REPEAT_MS ago is only counted. */
 void record_add(struct record_log *log, const struct record *r, uint64_t now_ms);
+
+/**
+ * Write out which frames were dropped for what no healthy guest sends, if some were and it is time.
+ *
+ * Return: when to call again, 0: there is nothing to tell.
+ */
+uint64_t record_drops(struct record_log *log, uint64_t now_ms);
 
 /** Write out the repeats that are due. Return: when to call again, 0: nothing pending. */
 uint64_t record_repeats(struct record_log *log, uint64_t now_ms, bool all);

@@ -507,6 +507,7 @@ static enum reason start(struct flow *flow, const struct verdict *v, enum group 
     if (v->action == VERDICT_PEEK)
         return relay_quic_start(flow) ? REASON_OK_RULE : REASON_LIMIT_PEEK;
     flow_move(flow, FLOW_OPEN);
+    flow_record_open(flow);
     flow_arm_idle(flow);
     return REASON_OK_RULE;
 }

@@ -105,8 +105,10 @@ static void finish(struct flow *flow, const struct verdict *v, const struct evid
     }
     verdict_keep(flow, v, flow->name_src);
     flow->as.relay.quic->waits = false;
-    if (flow->state == FLOW_PEEKING)
+    if (flow->state == FLOW_PEEKING) {
         flow_move(flow, FLOW_OPEN);
+        flow_record_open(flow);
+    }
     flow_arm_idle(flow);
     send_held(flow);
 }
