@@ -88,6 +88,8 @@ class Weir:
             with open(path, "w", encoding="utf-8") as file:
                 json.dump(config, file)  # JSON is YAML
             argv += ["--config", path]
+        if "-v" not in argv:
+            argv.append("-v")  # a failing test's report then says what was counted
         if prlimit:
             argv = ["prlimit", prlimit, "--", *argv]
         if etc:
