@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policy/index.h"
 #include "policy/policy.h"
 
 enum { MATCH_PORT_DNS = 53, MATCH_PORT_QUIC = 443, MATCH_PORT_DOT = 853 };
@@ -18,6 +19,7 @@ struct layer {
     bool allow_default;
     struct rule *rules; /* owned by the policy that was made with them */
     size_t rule_count;
+    struct rule_index index; /* owned like the rules */
 };
 
 struct policy {

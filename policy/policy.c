@@ -72,7 +72,7 @@ static bool layer_copy(struct layer *layer, const struct policy_layer_config *co
         return false;
     memcpy(layer->rules, config->rules, config->rule_count * sizeof(*layer->rules));
     layer->rule_count = config->rule_count;
-    return true;
+    return index_init(&layer->index, layer->rules, layer->rule_count);
 }
 
 static void give_slots(struct policy *policy)
@@ -88,8 +88,10 @@ static void give_slots(struct policy *policy)
 
 static void policy_free(struct policy *policy)
 {
-    for (unsigned i = 0; i < POLICY_LAYERS && !policy->source; i++)
+    for (unsigned i = 0; i < POLICY_LAYERS && !policy->source; i++) {
+        index_deinit(&policy->layers[i].index);
         free(policy->layers[i].rules);
+    }
     policy_unref(policy->source);
     free(policy);
 }
@@ -188,6 +190,39 @@ static bool rule_is_enough(const struct rule *rule, enum opening opening)
     return opening == OPENING_BY_NAME && name_registrable(rule->name) != NULL;
 }
 
+/* Whether the rule decides if @name may be asked for. */
+static bool decides_query(const struct rule *rule, const char *name, enum opening opening, int64_t wall_s)
+{
+    bool by_name = rule_is_by_name(rule);
+    bool deny = rule->action == RULE_DENY;
+
+    if (!match_in_force(rule, wall_s) || (by_name && !rule_covers_name(rule, name)))
+        return false;
+    if (deny && !match_everything(rule))
+        return false; /* some other port may still be allowed */
+    if (rule->target == RULE_GROUP) {
+        if (deny && rule->group != GROUP_PUBLIC)
+            return false;
+        /* The host alias has names of its own: no upstream's answer leads there. */
+        if (!deny && rule->group == GROUP_HOST)
+            return false;
+    }
+    return deny || (by_name ? rule_is_enough(rule, opening) : opening == OPENING_ANY);
+}
+
+/* The first rule that decides it, rule_count: none. Rules by prefix are not asked: an address opens no names. */
+static unsigned layer_find_query(const struct layer *layer, const char *name, enum opening opening, int64_t wall_s)
+{
+    struct index_walk walks[] = {index_by_name(&layer->index, name), index_wide(&layer->index)};
+    unsigned first = (unsigned)layer->rule_count;
+
+    for (size_t k = 0; k < ARRAY_SIZE(walks); k++)
+        for (int i; (i = index_next(&walks[k], first)) >= 0;)
+            if (decides_query(&layer->rules[i], name, opening, wall_s))
+                first = (unsigned)i;
+    return first;
+}
+
 struct name_answer {
     bool allow, audited;
     int rule;
@@ -196,35 +231,15 @@ struct name_answer {
 static struct name_answer layer_judge_name(const struct layer *layer, const char *name,
                                            enum opening opening, int64_t wall_s)
 {
-    struct name_answer answer = {.rule = -1};
+    unsigned first = layer_find_query(layer, name, opening, wall_s);
 
-    for (size_t i = 0; i < layer->rule_count; i++) {
-        const struct rule *rule = &layer->rules[i];
-        bool by_name = rule_is_by_name(rule);
-        bool deny = rule->action == RULE_DENY;
-
-        if (!match_in_force(rule, wall_s) || (by_name && !rule_covers_name(rule, name)))
-            continue;
-        if (rule->target == RULE_PREFIX)
-            continue; /* an address opens no names */
-        if (deny && !match_everything(rule))
-            continue; /* some other port may still be allowed */
-        if (!by_name && rule->target == RULE_GROUP) {
-            if (deny && rule->group != GROUP_PUBLIC)
-                continue;
-            /* The host alias has names of its own: no upstream's answer leads there. */
-            if (!deny && rule->group == GROUP_HOST)
-                continue;
-        }
-        if (!deny && (by_name ? !rule_is_enough(rule, opening) : opening != OPENING_ANY))
-            continue;
-        answer.rule = (int)i;
-        answer.allow = !deny;
-        answer.audited = rule->action == RULE_AUDIT;
-        return answer;
-    }
-    answer.allow = layer->allow_default && opening == OPENING_ANY;
-    return answer;
+    if (first == layer->rule_count)
+        return (struct name_answer){.allow = layer->allow_default && opening == OPENING_ANY, .rule = -1};
+    return (struct name_answer){
+        .allow = layer->rules[first].action != RULE_DENY,
+        .audited = layer->rules[first].action == RULE_AUDIT,
+        .rule = (int)first,
+    };
 }
 
 bool policy_allows_by_default(const struct policy *policy)
@@ -275,26 +290,37 @@ const char *policy_name_scope(const struct policy *policy, const struct verdict 
     return domain ? domain : name;
 }
 
+/* The first rule before @first that, on some port, lets an address of this kind be reached, or closes it on all. */
+static unsigned layer_find_addr(const struct policy *policy, const struct layer *layer, const struct destination *dst,
+                                int64_t wall_s, unsigned first)
+{
+    struct index_walk walk = index_by_addr(&layer->index, &dst->addr);
+
+    for (int i; (i = index_next(&walk, first)) >= 0;) {
+        const struct rule *rule = &layer->rules[i];
+
+        if (match_in_force(rule, wall_s) && match_target(policy, rule, dst) &&
+            (rule->action != RULE_DENY || match_everything(rule)))
+            first = (unsigned)i;
+    }
+    return first;
+}
+
 static bool layer_may_answer(const struct policy *policy, const struct layer *layer,
                              const char *name, const struct destination *dst, int64_t wall_s)
 {
-    for (size_t i = 0; i < layer->rule_count; i++) {
+    struct index_walk walk = index_by_name(&layer->index, name);
+    unsigned first = (unsigned)layer->rule_count;
+
+    for (int i; (i = index_next(&walk, first)) >= 0;) {
         const struct rule *rule = &layer->rules[i];
 
-        if (!match_in_force(rule, wall_s))
-            continue;
-        if (rule_is_by_name(rule)) {
-            if (rule->action != RULE_DENY && rule_covers_name(rule, name) &&
-                match_reach(rule, dst))
-                return true;
-        } else if (match_target(policy, rule, dst)) {
-            if (rule->action != RULE_DENY)
-                return true;
-            if (match_everything(rule))
-                return false;
-        }
+        if (match_in_force(rule, wall_s) && rule->action != RULE_DENY && rule_covers_name(rule, name) &&
+            match_reach(rule, dst))
+            first = (unsigned)i;
     }
-    return false;
+    first = layer_find_addr(policy, layer, dst, wall_s, first);
+    return first < layer->rule_count && layer->rules[first].action != RULE_DENY;
 }
 
 bool policy_may_answer(const struct policy *policy, const char *name, const struct addr *a,
@@ -317,20 +343,12 @@ static bool layer_opens_addr(const struct policy *policy, const struct layer *la
                              const struct addr *a, int64_t wall_s)
 {
     struct destination dst = match_destination(policy, a);
+    unsigned first;
 
     if (a->family == ADDR_NONE)
         return false;
-    for (size_t i = 0; i < layer->rule_count; i++) {
-        const struct rule *rule = &layer->rules[i];
-
-        if (!match_in_force(rule, wall_s) || !match_target(policy, rule, &dst))
-            continue;
-        if (rule->action != RULE_DENY)
-            return true;
-        if (match_everything(rule))
-            return false;
-    }
-    return false;
+    first = layer_find_addr(policy, layer, &dst, wall_s, (unsigned)layer->rule_count);
+    return first < layer->rule_count && layer->rules[first].action != RULE_DENY;
 }
 
 int64_t policy_next_expiry(const struct policy *policy, int64_t wall_s)
@@ -370,18 +388,18 @@ static bool layer_opens_resolver(const struct policy *policy, const struct layer
                                  enum rule_proto proto, const struct destination *dst,
                                  int64_t wall_s)
 {
-    for (size_t i = 0; i < layer->rule_count; i++) {
+    struct index_walk walk = index_by_addr(&layer->index, &dst->addr);
+    unsigned first = (unsigned)layer->rule_count;
+
+    for (int i; (i = index_next(&walk, first)) >= 0;) {
         const struct rule *rule = &layer->rules[i];
 
-        if (!match_in_force(rule, wall_s) || !rule_covers_port(rule, proto, MATCH_PORT_DNS) ||
-            !match_target(policy, rule, dst))
-            continue;
-        if (rule->action == RULE_DENY)
-            return false;
-        if (rule->target == RULE_PREFIX && match_lists_port(rule, MATCH_PORT_DNS))
-            return true;
+        if (match_in_force(rule, wall_s) && rule_covers_port(rule, proto, MATCH_PORT_DNS) &&
+            match_target(policy, rule, dst) &&
+            (rule->action == RULE_DENY || (rule->target == RULE_PREFIX && match_lists_port(rule, MATCH_PORT_DNS))))
+            first = (unsigned)i;
     }
-    return false;
+    return first < layer->rule_count && layer->rules[first].action != RULE_DENY;
 }
 
 bool policy_opens_resolver(const struct policy *policy, enum rule_proto proto, const struct addr *a,

@@ -18,41 +18,64 @@ static bool inspects(const struct rule *rule, const struct facts *f)
            (f->port == MATCH_PORT_QUIC || rule->port_count > 0);
 }
 
-static void view_fill(struct view *view, const struct worlds *worlds, const struct layer *layer)
+/* Whether the rule counts for this flow, if its name is one that the rule covers. */
+static bool bears(const struct worlds *worlds, const struct rule *rule)
 {
     const struct facts *f = worlds->facts;
+    bool deny = rule->action == RULE_DENY;
+
+    if (!match_in_force(rule, f->wall_s) || !rule_covers_port(rule, f->proto, f->port))
+        return false;
     /* Encrypted DNS is opened by a rule written for its port, never in passing. */
-    bool bypass = worlds_is_dns_bypass(worlds);
+    if (!deny && worlds_is_dns_bypass(worlds) && !match_lists_port(rule, f->port))
+        return false;
+    if (rule_is_by_name(rule))
+        return deny || match_reach(rule, &worlds->dst);
+    return match_target(worlds->policy, rule, &worlds->dst);
+}
+
+static void find_decider(struct view *view, const struct worlds *worlds)
+{
+    const struct layer *layer = view->layer;
+    struct index_walk walk = index_by_addr(&layer->index, &worlds->facts->dst);
+
+    view->end = (unsigned)layer->rule_count;
+    for (int i; (i = index_next(&walk, view->end)) >= 0;)
+        if (bears(worlds, &layer->rules[i]))
+            view->end = (unsigned)i;
+    if (view->end < layer->rule_count) {
+        view->decider_allows = layer->rules[view->end].action != RULE_DENY;
+        view->decider_audits = layer->rules[view->end].action == RULE_AUDIT;
+    } else {
+        view->decider_allows = !layer->present || (layer->allow_default && !worlds_is_dns_bypass(worlds) &&
+                                                   worlds->dst.group == GROUP_PUBLIC && !worlds->dst.unrouted);
+        view->decider_audits = false;
+    }
+}
+
+/* Name rules of one shape bear on the flow all or none, so the first one of each tells. */
+static void view_fill(struct view *view, const struct worlds *worlds, const struct layer *layer)
+{
+    const struct rule_index *index = &layer->index;
 
     view->layer = layer;
-    view->by_name_count = 0;
-    view->decider = -1;
-    view->name_allows = view->name_denies = view->name_audits = view->inspects = view->decider_audits = false;
+    find_decider(view, worlds);
+    view->name_allows = view->name_denies = view->name_audits = view->inspects = false;
     view->name_limits = false;
-    view->decider_allows = !layer->present || (layer->allow_default && !bypass &&
-                                               worlds->dst.group == GROUP_PUBLIC && !worlds->dst.unrouted);
-    for (size_t i = 0; i < layer->rule_count; i++) {
-        const struct rule *rule = &layer->rules[i];
-        bool deny = rule->action == RULE_DENY;
+    view->watch = view->end;
+    for (unsigned i = 0; i < index->shape_count && index->shapes[i] < view->end; i++) {
+        const struct rule *rule = &layer->rules[index->shapes[i]];
+        bool deny = rule->action == RULE_DENY, audit = rule->action == RULE_AUDIT;
 
-        if (!match_in_force(rule, f->wall_s) || !rule_covers_port(rule, f->proto, f->port) ||
-            (!deny && bypass && !match_lists_port(rule, f->port)))
+        if (!bears(worlds, rule))
             continue;
-        if (rule_is_by_name(rule)) {
-            if (!deny && !match_reach(rule, &worlds->dst))
-                continue;
-            view->by_name[view->by_name_count++] = (uint16_t)i;
-            view->name_allows = view->name_allows || !deny;
-            view->name_denies = view->name_denies || deny || rule->ech_deny;
-            view->name_audits = view->name_audits || rule->action == RULE_AUDIT;
-            view->name_limits = view->name_limits || rule_has_limits(rule);
-            view->inspects = view->inspects || inspects(rule, f);
-        } else if (match_target(worlds->policy, rule, &worlds->dst)) {
-            view->decider = (int)i;
-            view->decider_allows = !deny;
-            view->decider_audits = rule->action == RULE_AUDIT;
-            return;
-        }
+        view->name_allows = view->name_allows || !deny;
+        view->name_denies = view->name_denies || deny || rule->ech_deny;
+        view->name_audits = view->name_audits || audit;
+        view->name_limits = view->name_limits || rule_has_limits(rule);
+        view->inspects = view->inspects || inspects(rule, worlds->facts);
+        if (view->watch == view->end && (deny || rule->ech_deny || audit || rule_has_limits(rule)))
+            view->watch = index->shapes[i];
     }
 }
 
@@ -106,47 +129,91 @@ static bool need_met(enum rule_need need, const struct world *w)
     return w->said && strcmp(w->said, w->pin) == 0;
 }
 
+/* Numbers of name rules in a world; the view's `end`: none. */
+struct naming {
+    unsigned first;          /* the first that decides */
+    unsigned unmet;          /* the first that covers the pin and whose need is not met, maybe behind `first` */
+    unsigned unmet_nameless; /* ... for want of a name alone */
+};
+
+static void ask_pin(const struct view *view, const struct worlds *worlds, const struct world *w, struct naming *n)
+{
+    struct index_walk walk = index_by_name(&view->layer->index, w->pin);
+
+    for (int i; (i = index_next(&walk, n->first)) >= 0;) {
+        const struct rule *rule = &view->layer->rules[i];
+        enum rule_need need;
+
+        if (!bears(worlds, rule) || !rule_covers_name(rule, w->pin))
+            continue;
+        need = need_of(rule, worlds->facts);
+        /* Where the pin stands for the name, a denied name is denied by its pin as well. */
+        if (rule->action == RULE_DENY || (worlds->quic ? quic_said(rule, w) : need_met(need, w))) {
+            n->first = (unsigned)i;
+            continue;
+        }
+        if ((unsigned)i < n->unmet)
+            n->unmet = (unsigned)i;
+        if ((unsigned)i < n->unmet_nameless && need_fits(need, w))
+            n->unmet_nameless = (unsigned)i;
+    }
+}
+
+/* A said name is allowed by its pin alone, but denied without one. */
+static void ask_said(const struct view *view, const struct worlds *worlds, const struct world *w, struct naming *n)
+{
+    struct index_walk walk = index_by_name(&view->layer->index, w->said);
+
+    for (int i; (i = index_next(&walk, n->first)) >= 0;) {
+        const struct rule *rule = &view->layer->rules[i];
+
+        if (rule->action == RULE_DENY && bears(worlds, rule) && rule_covers_name(rule, w->said))
+            n->first = (unsigned)i;
+    }
+}
+
+static void decide_by_name(const struct worlds *worlds, const struct world *w, const struct rule *rule,
+                           struct outcome *o)
+{
+    enum rule_need need = need_of(rule, worlds->facts);
+
+    if (rule->action == RULE_DENY) {
+        o->allow = false;
+        o->why = OUTCOME_NAME;
+        return;
+    }
+    o->allow = !(rule->ech_deny && w->ech);
+    o->why = o->allow ? OUTCOME_NAME : OUTCOME_ECH;
+    o->by_name = true;
+    o->audited = o->audited || rule->action == RULE_AUDIT;
+    o->peeks = o->peeks || need == RULE_NEED_SNI || need == RULE_NEED_HOST;
+    o->watched = o->watched || need != RULE_NEED_NONE || rule->ech_deny;
+    o->follows_hello = o->follows_hello || need != RULE_NEED_NONE || rule->ech_deny;
+    o->follows_http = o->follows_http || (need != RULE_NEED_NONE && !rule->http_first);
+}
+
 /* Walk one layer; what it says of rule, allow and why is this layer's, the rest adds up over the layers. */
 static void view_walk(const struct view *view, const struct worlds *worlds, const struct world *w,
                       struct outcome *o)
 {
+    struct naming n = {view->end, view->end, view->end};
     bool asked;
 
-    for (unsigned i = 0; i < view->by_name_count; i++) {
-        const struct rule *rule = &view->layer->rules[view->by_name[i]];
-        bool covers_pin = w->pin && rule_covers_name(rule, w->pin);
-        enum rule_need need = need_of(rule, worlds->facts);
-
-        o->rule = view->by_name[i];
-        if (rule->action == RULE_DENY) {
-            /* Where the pin stands for the name, a denied name is denied by its pin as well. */
-            if (covers_pin || (w->said && rule_covers_name(rule, w->said))) {
-                o->allow = false;
-                o->why = OUTCOME_NAME;
-                return;
-            }
-            o->watched = true;
-            continue;
-        }
-        if (!covers_pin || (worlds->quic ? !quic_said(rule, w) : !need_met(need, w))) {
-            o->unmet = o->unmet || covers_pin;
-            o->unmet_nameless = o->unmet_nameless || (covers_pin && need_fits(need, w));
-            o->watched = o->watched || rule->ech_deny || rule->action == RULE_AUDIT || rule_has_limits(rule);
-            continue;
-        }
-        o->allow = !(rule->ech_deny && w->ech);
-        o->why = o->allow ? OUTCOME_NAME : OUTCOME_ECH;
-        o->by_name = true;
-        o->audited = o->audited || rule->action == RULE_AUDIT;
-        o->peeks = o->peeks || need == RULE_NEED_SNI || need == RULE_NEED_HOST;
-        o->watched = o->watched || need != RULE_NEED_NONE || rule->ech_deny;
-        o->follows_hello = o->follows_hello || need != RULE_NEED_NONE || rule->ech_deny;
-        o->follows_http = o->follows_http || (need != RULE_NEED_NONE && !rule->http_first);
+    if (w->pin)
+        ask_pin(view, worlds, w, &n);
+    if (w->said && !(w->pin && strcmp(w->said, w->pin) == 0))
+        ask_said(view, worlds, w, &n);
+    o->unmet = o->unmet || n.unmet < n.first;
+    o->unmet_nameless = o->unmet_nameless || n.unmet_nameless < n.first;
+    o->watched = o->watched || view->watch < n.first;
+    if (n.first < view->end) {
+        o->rule = (int)n.first;
+        decide_by_name(worlds, w, &view->layer->rules[n.first], o);
         return;
     }
-    o->rule = view->decider;
+    o->rule = view->end < view->layer->rule_count ? (int)view->end : -1;
     o->allow = view->decider_allows;
-    o->why = view->decider < 0 ? OUTCOME_DEFAULT : OUTCOME_ADDRESS;
+    o->why = o->rule < 0 ? OUTCOME_DEFAULT : OUTCOME_ADDRESS;
     o->audited = o->audited || view->decider_audits;
     asked = view->name_denies || view->name_audits || view->name_limits;
     o->follows_hello = o->follows_hello || asked;

@@ -18,18 +18,18 @@
 
 #include "policy/match.h"
 
-/* The rules of a layer that can bear on this flow, found once for all its worlds. */
+/* What a layer's rules say of this flow whatever its name, found once for all its worlds. */
 struct view {
     const struct layer *layer;
-    uint16_t by_name[POLICY_RULES_MAX]; /* name rules before the decider, in order */
-    unsigned by_name_count;
-    int decider;                        /* first rule by address that applies; -1: the default */
-    bool decider_allows, decider_audits;
-    bool name_allows;                   /* by_name has an allow or audit */
-    bool name_denies;                   /* ... a deny, or an allow with ech=deny */
-    bool name_audits;                   /* ... an audit */
-    bool name_limits;                   /* ... an allow or audit with limits */
-    bool inspects;                      /* ... a rule with quic=inspect, for a UDP flow */
+    unsigned end;        /* number of the first rule by address that applies; beyond the rules: the default */
+    bool decider_allows; /* what that one, or the default, says */
+    bool decider_audits;
+    bool name_allows;    /* among the name rules before it that bear on the flow is an allow or audit */
+    bool name_denies;    /* ... a deny, or an allow with ech=deny */
+    bool name_audits;    /* ... an audit */
+    bool name_limits;    /* ... an allow or audit with limits */
+    bool inspects;       /* ... a rule with quic=inspect, for a UDP flow */
+    unsigned watch;      /* number of the first of these that denies, audits or has limits; `end` if none does */
 };
 
 enum world_kind {
