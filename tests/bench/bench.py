@@ -9,10 +9,12 @@ turns by one each time, and the figures are medians: what disturbs the machine f
 
 A case whose name ends in `-v6` is on IPv6, the others are on IPv4; --family leaves out those of the other.
 
-`scale` is weir alone on simulated host sockets (weir-scale, tests/replay): more flows than a process has descriptors for.
+Some cases are weir's code alone, without a system, a guest or a server: `scale` is the instance on simulated host sockets
+(weir-scale, tests/replay), more flows than a process has descriptors for; `policy` is its rules and readers of first bytes
+(weir-bench-policy).
 
 A full run (all cases and systems, not --quick), or any with --write, is written to docs/benchmarks.md and .svg; there,
-the part on simulated sockets stays as it is in a run without `scale`, and all else stays in a run of `scale` alone.
+the parts of these cases stay as they are in a run without them, and all else stays in a run of them alone.
 Exit status 1 if weir had a failure.
 """
 import argparse
@@ -36,14 +38,14 @@ ROUNDS, SECONDS, QUICK_SECONDS = 3, 5, 2
 @dataclasses.dataclass(frozen=True)
 class Case:
     name: str
-    kind: str             # bulk, latency, udp, idle, weir: of it alone, or simulated: of no system
-    run: typing.Callable  # (system, seconds) -> figures; simulated: () -> {label: figures}
+    kind: str             # bulk, latency, udp, idle, weir: of it alone, or code: of no system
+    run: typing.Callable  # (system, seconds) -> figures; code: () -> {label: figures}
     flows: int = 1
     family: int = 4       # the version of IP
     names: int = 0        # for which its resolver is asked
 
     def suits(self, system):
-        if self.kind == "simulated" or self.family == 6 and not system.ipv6:
+        if self.kind == "code" or self.family == 6 and not system.ipv6:
             return False
         if self.kind == "weir":
             return system.name == "weir" and system.latency
@@ -71,7 +73,9 @@ CASES += [
     Case("idle-process", "idle", measure.idle_process, 0),
     Case("time-wait-30", "weir", measure.time_wait, measure.TIME_WAIT_IN_FLIGHT),
     Case("dns", "weir", measure.dns, 0, names=measure.DNS_NAMES),
-    Case("scale", "simulated", measure.scale, 0),
+    Case("scale", "code", measure.scale, 0),
+    Case("policy-judge", "code", measure.verdicts, 0),
+    Case("policy-read", "code", measure.first_bytes, 0),
 ]
 
 
@@ -93,7 +97,7 @@ def take(case, cls, world, programs, seconds):
         return " ".join(str(failure).split())
 
 
-def take_simulated(case):
+def take_code(case):
     try:
         return case.run()
     except Failure as failure:
@@ -111,8 +115,8 @@ def run_all(options, cases, systems, world, programs):
     results = {}
     for turn in range(options.rounds):
         for number, case in enumerate(cases):
-            if case.kind == "simulated":
-                for label, figures in take_simulated(case).items():
+            if case.kind == "code":
+                for label, figures in take_code(case).items():
                     results.setdefault(case.name, {}).setdefault(label, []).append(figures)
                     say(f"round {turn + 1}/{options.rounds}  {case.name:16}  {label:24}  {brief(figures)}")
             suited = [s for s in systems if case.suits(s)]
@@ -185,20 +189,22 @@ def main(argv):
         return 0
     programs = {"weir": os.path.join(options.build, "weir")}
     measure.SCALE = os.path.join(options.build, "tests/replay/weir-scale")
+    measure.POLICY = os.path.join(options.build, "tests/bench/weir-bench-policy")
+    measure.HELLOS = os.path.join(TOP, "tests/corpus/tls/chromium.jsonl")
     measure.GENERATOR = os.path.join(options.build, "tests/bench/weir-bench")
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))  # for every system alike
 
     cases = chosen_cases(options.cases, options.family)
-    only_simulated = all(c.kind == "simulated" for c in cases)
-    if not only_simulated and os.geteuid() != 0:
+    only_code = all(c.kind == "code" for c in cases)
+    if not only_code and os.geteuid() != 0:
         sys.exit("bench: network namespaces need root")
-    if not only_simulated and not os.access(measure.GENERATOR, os.X_OK):
+    if not only_code and not os.access(measure.GENERATOR, os.X_OK):
         sys.exit(f"bench: {measure.GENERATOR} is not built")
-    systems = [] if only_simulated else chosen_systems([n for n in options.systems.split(",") if n], programs)
+    systems = [] if only_code else chosen_systems([n for n in options.systems.split(",") if n], programs)
     about = report.About(command=command(options), rounds=options.rounds, seconds=options.seconds,
                          versions=[v for v in dict.fromkeys(s.version(programs) for s in systems) if v])
-    world = None if only_simulated else World(measure.GENERATOR)
+    world = None if only_code else World(measure.GENERATOR)
     try:
         results = run_all(options, cases, systems, world, programs)
     finally:

@@ -1,5 +1,6 @@
 """The measurements: each takes a running system and returns its figures, or raises Failure."""
 import json
+import os
 import re
 import shutil
 import statistics
@@ -19,7 +20,9 @@ DNS_NAMES, DNS_PER_S, DNS_IN_FLIGHT = 100, 5000, 100  # as many new names as a g
 
 GENERATOR = None  # the path of weir-bench
 SCALE = None      # the path of weir-scale
-SCALE_S = 120     # for all it does; it is seconds
+POLICY = None     # the path of weir-bench-policy
+HELLOS = None     # a file of ClientHellos for it
+ALONE_S = 120     # for all that one of these two does; it is seconds
 
 
 def pass_time(seconds):
@@ -157,18 +160,33 @@ def idle_process(system, _seconds):
     return watch(system)
 
 
+def run_alone(*command):
+    """The lines of JSON of a program that needs no system."""
+    name = os.path.basename(command[0])
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ALONE_S, check=False)
+    except FileNotFoundError:
+        raise Failure(f"{command[0]} is not built") from None
+    except subprocess.TimeoutExpired:
+        raise Failure(f"{name} is not over after {ALONE_S} s") from None
+    if done.returncode != 0:
+        raise Failure(f"{name}: {' '.join(done.stderr.split())}")
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
 def scale():
     """{label: figures} for each number of flows on simulated host sockets."""
-    try:
-        done = subprocess.run([SCALE, "--json"], capture_output=True, text=True, timeout=SCALE_S, check=False)
-    except FileNotFoundError:
-        raise Failure(f"{SCALE} is not built") from None
-    except subprocess.TimeoutExpired:
-        raise Failure(f"weir-scale is not over after {SCALE_S} s") from None
-    if done.returncode != 0:
-        raise Failure(f"weir-scale: {' '.join(done.stderr.split())}")
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
-    return {f"weir, {row['flows']:,} flows": row for row in rows}
+    return {f"weir, {row['flows']:,} flows": row for row in run_alone(SCALE, "--json")}
+
+
+def verdicts():
+    """{label: figures} for each kind of verdict."""
+    return {row.pop("label"): row for row in run_alone(POLICY, "judge")}
+
+
+def first_bytes():
+    """{label: figures} for each kind of first bytes."""
+    return {row.pop("label"): row for row in run_alone(POLICY, "read", HELLOS)}
 
 
 def _line(client):

@@ -18,6 +18,8 @@ UDP_TITLES = {
 
 IPV6 = "IPv6 beside IPv4: the figure on IPv6 (and what it is of the one on IPv4)"
 SIMULATED = "On simulated host sockets: what an open flow costs"
+VERDICTS = "The policy: nanoseconds a verdict, by what decides and the number of rules"
+FIRST_BYTES = "The policy: nanoseconds to read first bytes"
 
 
 @dataclasses.dataclass
@@ -100,6 +102,15 @@ def _udp_tables(results, labels):
     ]
 
 
+def _policy_tables(results):
+    return [
+        _table(VERDICTS, results, list(results.get("policy-judge", {})), [
+            (f"{rules:,} rules", "policy-judge", lambda c, rules=rules: c(f"rules_{rules}")) for rules in (20, 1000, 4090)]),
+        _table(FIRST_BYTES, results, list(results.get("policy-read", {})), [
+            ("bytes", "policy-read", lambda c: c("bytes", 4)), ("ns", "policy-read", lambda c: c("ns"))]),
+    ]
+
+
 IPV6_COLUMNS = [  # of cases on IPv6: (heading, case on IPv4, figure)
     *((f"{title}, Gbit/s", case, "gbit_s") for case, title in TITLES.items()), ("RR p50, µs", "rr", "p50_us"),
     ("CRR per s", "crr-1", "per_s"), ("CRR per s, 32 in flight", "crr-32", "per_s"),
@@ -163,6 +174,7 @@ def tables(results, labels):
         ("ns a packet, random flows", "scale", lambda c: c("packet_ns")),
         ("ns a turn while all are silent", "scale", lambda c: c("turn_ns")),
         ("ns a timer pass, one flow waiting", "scale", lambda c: c("pass_ns"))]))
+    made += _policy_tables(results)
     return [t for t in made if t]
 
 
@@ -260,14 +272,31 @@ time, and gives the median of the rounds.
 """
 
 
-# A part with a run of its own: it needs neither root nor a quiet hour.
-SIMULATED_PART = re.compile(r"<!-- weir-scale -->.*?<!-- end of weir-scale -->\n\n", re.S)
-SIMULATED_TEXT = """
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """Tables with a run of their own: they need neither root nor a quiet hour."""
+    program: str
+    titles: tuple
+    text: str
+
+    def place(self):
+        return re.compile(rf"<!-- {self.program} -->.*?<!-- end of {self.program} -->\n\n", re.S)
+
+
+PARTS = (
+    Part("weir-scale", (SIMULATED,), """
 weir-scale (tests/replay/README.md): the whole instance between a guest and servers that are simulated, up to more flows than a
 process has descriptors for. Bytes are weir's own, the simulation's are taken off; times are CPU time, the simulation's included.
 A silent turn or a timer pass that took longer with more flows would be work for flows that have none; a packet takes longer
 where the flows do not fit the processor's caches.
-"""
+"""),
+    Part("weir-bench-policy", (VERDICTS, FIRST_BYTES), """
+weir-bench-policy (tests/bench/policy.c): CPU time of the code alone. Rules are names, suffixes, addresses and networks by turns,
+allowed and denied, with ports and options; names are pinned to the address, and those said are in a ClientHello that was read.
+The same is asked again and again, so all of it is in the processor's caches. A verdict that took longer in proportion to the
+rules would be a scan of them. ClientHellos are Chromium's.
+"""),
+)
 
 
 def _markdown(table):
@@ -275,9 +304,9 @@ def _markdown(table):
     return f"## {table.title}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _simulated_part(table, about):
+def _write_part(part, made, about):
     run = f"{datetime.date.today()}: `{about.command}`, {about.rounds} rounds, {_machine()}, load before the run {about.load[0]:.2f}"
-    return f"<!-- weir-scale -->\n{_markdown(table)}{SIMULATED_TEXT}\n{run}\n<!-- end of weir-scale -->\n\n"
+    return f"<!-- {part.program} -->\n{chr(10).join(map(_markdown, made))}{part.text}\n{run}\n<!-- end of {part.program} -->\n\n"
 
 
 def _text_of(path):
@@ -288,23 +317,32 @@ def _text_of(path):
         return ""
 
 
-def _put_simulated_part(text, part):
+def _put_part(text, part, written):
     """Where it was; else in front of what follows the tables."""
-    place = SIMULATED_PART if SIMULATED_PART.search(text) else re.compile(r"^(?=## (?:What went wrong|The run)$)", re.M)
-    return place.sub(lambda _match: part, text or HEAD + "## The run\n", count=1)
+    place = part.place() if part.place().search(text) else re.compile(r"^(?=## (?:What went wrong|The run)$)", re.M)
+    return place.sub(lambda _match: written, text or HEAD + "## The run\n", count=1)
+
+
+def _write_parts_alone(path, text, written):
+    for part in PARTS:
+        if part in written:
+            text = _put_part(text, part, written[part])
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def write(directory, about, all_tables, results, labels):
     """docs/benchmarks.md and docs/benchmarks.svg. What this run has nothing of stays as it is there (bench.py)."""
     path = os.path.join(directory, "benchmarks.md")
-    before, kept = _text_of(path), SIMULATED_PART.search(_text_of(path))
-    simulated = [t for t in all_tables if t.title == SIMULATED]
-    part = _simulated_part(simulated[0], about) if simulated else kept[0] if kept else ""
-    if simulated and len(all_tables) == 1:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(_put_simulated_part(before, part))
+    before = _text_of(path)
+    of_parts = {part: [t for t in all_tables if t.title in part.titles] for part in PARTS}
+    written = {part: _write_part(part, made, about) for part, made in of_parts.items() if made}
+    others = [t for t in all_tables if not any(t in made for made in of_parts.values())]
+    if not others:
+        _write_parts_alone(path, before, written)
         return
-    parts = [HEAD, *(_markdown(table) + "\n" for table in all_tables if table.title != SIMULATED), part]
+    kept = {part: found[0] for part in PARTS if (found := part.place().search(before))}
+    parts = [HEAD, *(_markdown(table) + "\n" for table in others), *({**kept, **written}.get(part, "") for part in PARTS)]
     wrong = _failure_lines(results)
     if wrong:
         parts += ["## What went wrong\n\n", *(f"- {line}\n" for line in dict.fromkeys(wrong)), "\n"]

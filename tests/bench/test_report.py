@@ -127,6 +127,19 @@ class Report(unittest.TestCase):
         self.assertEqual(texts[1], texts[2])  # a run of the other keeps it, in its place
         self.assertLess(texts[3].index(row), texts[3].index("## What went wrong"))
 
+    def test_b19_each_part_is_kept_by_runs_of_others(self):
+        policy = {"policy-judge": {"address, no rule": [{"rules_20": 245.2, "rules_1000": 264.2, "rules_4090": 271.6}]},
+                  "policy-read": {"ClientHello": [{"bytes": 1991, "ns": 235}]}}
+        scale = {"scale": {"weir, 1,000 flows": [SCALE]}}
+        about = report.About(command="./dev bench policy", rounds=3, seconds=5, versions=[])
+        with tempfile.TemporaryDirectory() as directory:
+            for results, labels in ((RESULTS, LABELS), (policy, []), (scale, []), (policy, []), (RESULTS, LABELS)):
+                report.write(directory, about, report.tables(results, labels), results, labels)
+            with open(os.path.join(directory, "benchmarks.md"), encoding="utf-8") as file:
+                text = file.read()
+        for part in ("| address, no rule | 245 | 264 | 272 |", "| ClientHello | 1,991 | 235 |", "| weir, 1,000 flows | 1,919 |"):
+            self.assertEqual(text.count(part), 1)
+
 
 if __name__ == "__main__":
     unittest.main()
