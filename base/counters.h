@@ -22,6 +22,7 @@
     X(ARP_BAD, "arp.bad")                                                                          \
     X(ND_BAD, "nd.bad")                 /* neighbour discovery: malformed, or in fragments */      \
     X(ARP_IGNORED, "arp.ignored")       /* who-has for an address we do not answer for */          \
+    X(GROUP_REPORT, "group.report")     /* IGMP, MLD: no drop; there are no groups to keep */      \
     X(DHCP_BAD, "dhcp.bad")                                                                        \
     X(DHCP_NAK, "dhcp.nak")                                                                        \
     X(ICMP_IGNORED, "icmp.ignored")                                                                \

@@ -69,8 +69,10 @@ int arp_answer(const struct guest *guest, const struct frame *f, uint8_t out[sta
     /* A probe (RFC 5227 section 2.1) has no sender yet; it is answered, so that the conflict is seen. */
     if (!guest_owns4(guest, &arp.sender) && !addr_equal(&arp.sender, &unspecified))
         return -EPERM;
-    if (arp.op != OP_REQUEST || !answers_for(guest, &arp.target))
+    if (guest_owns4(guest, &arp.target))
         return 0;
+    if (arp.op != OP_REQUEST || !answers_for(guest, &arp.target))
+        return -ENOENT;
     write_reply(guest, &arp, out);
     return 1;
 }

@@ -15,8 +15,9 @@ enum { ARP_BYTES = 28 };
  * @f:   a frame of kind FRAME_ARP
  * @out: ARP_BYTES, filled when the return value is 1
  *
- * Return: 1 a reply is in @out, for f->src_mac; 0 nothing to say (not for us, a probe for the guest's own address, a
- * gratuitous announcement); -EBADMSG malformed; -EPERM a sender address that is not the guest's.
+ * Return: 1 a reply is in @out, for f->src_mac; 0 it is about the guest's own address (a probe, an announcement:
+ * RFC 5227), to which nothing is said; -ENOENT it is about an address that we do not answer for; -EBADMSG malformed;
+ * -EPERM a sender address that is not the guest's.
  */
 int arp_answer(const struct guest *guest, const struct frame *f, uint8_t out[static ARP_BYTES]);
 

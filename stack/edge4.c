@@ -20,16 +20,16 @@ void edge4_arp(struct guest *guest, const struct frame *f)
     uint8_t reply[ARP_BYTES];
     int r = arp_answer(guest, f, reply);
 
-    if (r >= 0)
+    if (r >= 0 || r == -ENOENT)
         guest_learn_mac(guest, f);
     if (r > 0)
         guest_send_packet(guest, FRAME_ETHERTYPE_ARP, reply, sizeof(reply), f->src_mac);
-    else if (r == -EBADMSG)
-        guest_count(guest, COUNTER_ARP_BAD);
+    else if (r == -ENOENT)
+        guest_count(guest, COUNTER_ARP_IGNORED);
     else if (r == -EPERM)
         guest_count(guest, COUNTER_SPOOF_SRC);
-    else
-        guest_count(guest, COUNTER_ARP_IGNORED);
+    else if (r < 0)
+        guest_count(guest, COUNTER_ARP_BAD);
 }
 
 /* ---- what the gateway answers ---- */
@@ -117,14 +117,17 @@ void edge4_send_unreachable(struct guest *guest, const uint8_t *quoted, size_t l
 
 /* ---- datagrams ---- */
 
-/* Only the guest's own address may be a source; DHCP's 0.0.0.0 is let through to DHCP alone. */
+/*
+ * Only the guest's own address may be a source; 0.0.0.0 is let through to DHCP alone, and to reports of groups, which
+ * are sent as early.
+ */
 static bool source_allowed(struct guest *guest, const struct frame *f)
 {
     static const struct addr unspecified = {.family = ADDR_V4};
 
     if (guest_owns4(guest, &f->src))
         return true;
-    return addr_equal(&f->src, &unspecified) && f->proto == FRAME_PROTO_UDP && !f->fragment;
+    return addr_equal(&f->src, &unspecified) && (f->group_report || (f->proto == FRAME_PROTO_UDP && !f->fragment));
 }
 
 static bool is_dhcp(const struct guest *guest, const struct frame *f)
@@ -171,6 +174,10 @@ void edge4_input(struct guest *guest, struct frame *f, struct buf *buf,
         return;
     }
     guest_learn_mac(guest, f);
+    if (f->group_report) {
+        guest_count(guest, COUNTER_GROUP_REPORT);
+        return;
+    }
     if (!f->fragment) {
         datagram_input(guest, f, buf, offload);
         return;

@@ -250,6 +250,10 @@ void edge6_input(struct guest *guest, struct frame *f, struct buf *buf, const st
     }
     if (!addr_equal(&f->src, &unspecified))
         guest_learn_mac(guest, f);
+    if (f->group_report) {
+        guest_count(guest, COUNTER_GROUP_REPORT);
+        return;
+    }
     if (!f->fragment) {
         datagram_input(guest, f, buf, offload, true);
         return;

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "stack/ip4.h"
 #include "stack/ip6.h"
 
@@ -14,7 +15,12 @@ enum {
     TCP_CSUM_AT = 16,
     UDP_CSUM_AT = 6,
     TCP_FIRST_BYTES_MIN = 40, /* of the fragment with the ports: a header and some options */
+    GROUP_MESSAGE_BYTES = 8,  /* of IGMP and MLD, at least */
+    GROUP_ALERT_BYTES = 8,    /* the hop-by-hop header in front of MLD */
 };
+
+static const uint8_t igmp_reports[] = {0x12, 0x16, 0x22, 0x17}; /* of versions 1, 2, 3, and "leave" */
+static const uint8_t mld_reports[] = {131, 143, 132};           /* of versions 1, 2, and "done" */
 
 /* ---- checksum ---- */
 
@@ -84,6 +90,44 @@ static int check_fragment(const struct frame *f)
     return 0;
 }
 
+/*
+ * Whether it is a report of the groups that the guest's kernel listens to, which every kernel sends when it starts
+ * (IGMP: RFC 2236, RFC 3376; MLD: RFC 2710, RFC 3810): over one hop, with nothing but a router alert in front. Nobody
+ * here keeps groups, but a guest that says them does nothing wrong. f->l4 is behind the router alert.
+ */
+static bool is_report4(const struct frame *f)
+{
+    static const uint8_t router_alert[] = {0x94, 4, 0, 0}; /* RFC 2113 section 2.1 */
+    const uint8_t *ip = f->ip;
+    size_t options = (size_t)(f->l4 - ip) - IP4_HEADER_BYTES;
+
+    if (ip[9] != FRAME_PROTO_IGMP || ip[8] != 1 || ip[16] >> 4 != 14 || be16(ip + 6) & (IP4_MF | IP4_OFFSET))
+        return false;
+    if (options > sizeof(router_alert) || memcmp(ip + IP4_HEADER_BYTES, router_alert, options) != 0)
+        return false;
+    return f->l4_bytes >= GROUP_MESSAGE_BYTES && memchr(igmp_reports, f->l4[0], sizeof(igmp_reports)) &&
+           frame_sum_fold(frame_sum(f->l4, f->l4_bytes, 0)) == 0;
+}
+
+/* The same of MLD; f->l4 is its hop-by-hop header. */
+static bool is_report6(const struct frame *f)
+{
+    static const uint8_t alerts[][GROUP_ALERT_BYTES] = { /* RFC 2711 section 2.1, and padding in front or behind */
+        {FRAME_PROTO_ICMPV6, 0, 5, 2, 0, 0, 1, 0}, {FRAME_PROTO_ICMPV6, 0, 5, 2, 0, 0, 0, 0},
+        {FRAME_PROTO_ICMPV6, 0, 1, 0, 5, 2, 0, 0}, {FRAME_PROTO_ICMPV6, 0, 0, 0, 5, 2, 0, 0},
+    };
+    const uint8_t *mld = f->l4 + GROUP_ALERT_BYTES;
+    uint32_t len = f->l4_bytes - GROUP_ALERT_BYTES, sum;
+    bool alert = false;
+
+    if (f->l4_bytes < GROUP_ALERT_BYTES + GROUP_MESSAGE_BYTES || f->ip[7] != 1 || f->dst.bytes[0] != 0xff)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(alerts); i++)
+        alert = alert || memcmp(f->l4, alerts[i], GROUP_ALERT_BYTES) == 0;
+    sum = frame_sum_pseudo(&f->src, &f->dst, FRAME_PROTO_ICMPV6, len);
+    return alert && memchr(mld_reports, mld[0], sizeof(mld_reports)) && frame_sum_fold(frame_sum(mld, len, sum)) == 0;
+}
+
 /* RFC 791 section 3.1. On entry f->ip_bytes is what the frame has. */
 static int read_ip4(struct frame *f)
 {
@@ -99,7 +143,10 @@ static int read_ip4(struct frame *f)
         return COUNTER_FRAME_BAD;
     if (frame_sum_fold(frame_sum(ip, header, 0)) != 0)
         return COUNTER_FRAME_CSUM;
-    if (header > IP4_HEADER_BYTES)
+    f->l4 = f->ip + header;
+    f->l4_bytes = total - header;
+    f->group_report = is_report4(f);
+    if (header > IP4_HEADER_BYTES && !f->group_report)
         return COUNTER_IP_OPTIONS;
     field = be16(ip + 6);
     if (field & IP4_RESERVED || ip[8] == 0)
@@ -109,8 +156,6 @@ static int read_ip4(struct frame *f)
     f->src = addr_from_v4(ip + 12);
     f->dst = addr_from_v4(ip + 16);
     f->dont_fragment = field & IP4_DF;
-    f->l4 = f->ip + IP4_HEADER_BYTES;
-    f->l4_bytes = total - IP4_HEADER_BYTES;
     f->fragment = field & (IP4_MF | IP4_OFFSET);
     f->frag_id = be16(ip + 4);
     f->frag_offset = (field & IP4_OFFSET) * 8u;
@@ -180,11 +225,15 @@ static int read_ip6(struct frame *f)
     f->dont_fragment = true; /* no router does */
     f->l4 = f->ip + IP6_HEADER_BYTES;
     f->l4_bytes = total - IP6_HEADER_BYTES;
+    if (f->proto == IP6_HOP_BY_HOP && is_report6(f)) {
+        f->group_report = true;
+        f->proto = FRAME_PROTO_ICMPV6;
+        f->l4 += GROUP_ALERT_BYTES;
+        f->l4_bytes -= GROUP_ALERT_BYTES;
+    }
     if (f->proto == IP6_FRAGMENT)
         drop = read_fragment_header(f);
-    if (drop == 0 && is_extension(f->proto)) /* a kernel's MLD reports carry one (RFC 3810 section 5) */
-        drop = f->dst.bytes[0] == 0xff ? COUNTER_MULTICAST : COUNTER_IP_OPTIONS;
-    return drop;
+    return drop == 0 && is_extension(f->proto) ? COUNTER_IP_OPTIONS : drop;
 }
 
 static bool gso_fits(const struct frame *f, uint8_t gso_type)

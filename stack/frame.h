@@ -44,7 +44,13 @@ static inline uint32_t frame_l4_bytes_max(enum frame_kind kind)
     return kind == FRAME_IPV6 ? FRAME_IP6_BYTES_MAX - 40 : FRAME_IP_BYTES_MAX - 20;
 }
 
-enum frame_proto { FRAME_PROTO_ICMP = 1, FRAME_PROTO_TCP = 6, FRAME_PROTO_UDP = 17, FRAME_PROTO_ICMPV6 = 58 };
+enum frame_proto {
+    FRAME_PROTO_ICMP = 1,
+    FRAME_PROTO_IGMP = 2,
+    FRAME_PROTO_TCP = 6,
+    FRAME_PROTO_UDP = 17,
+    FRAME_PROTO_ICMPV6 = 58,
+};
 enum frame_tcp_flags { FRAME_FIN = 1, FRAME_SYN = 2, FRAME_RST = 4, FRAME_PSH = 8, FRAME_ACK = 16 };
 
 struct frame {
@@ -61,6 +67,8 @@ struct frame {
     uint32_t frag_id;
     uint32_t frag_offset;       /* bytes */
     bool frag_more;
+
+    bool group_report;          /* of IGMP or MLD, its checksum holds; l4 is behind its router alert */
 
     uint8_t *l4;
     uint32_t l4_bytes;
@@ -85,14 +93,14 @@ struct frame {
  * @out_frame: complete only on success
  *
  * Return: 0, or the counter (> 0) of the reason to drop: FRAME_BAD, FRAME_ETHERTYPE (VLAN, LLC, unknown), IP_OPTIONS
- * (IPv4 options, IPv6 extension headers; MULTICAST for those of multicast), FRAME_CSUM (IPv4 header), IP_FRAG
+ * (IPv4 options, IPv6 extension headers, but for the router alert of a group report), FRAME_CSUM (IPv4 header), IP_FRAG
  * (fragments that cannot be part of any datagram: past its greatest size, middle pieces not a multiple of 8, a first
  * TCP fragment below 40 bytes, one that is the only one).
  */
 int frame_read(uint8_t *bytes, size_t len, const struct frame_offload *offload, struct frame *out_frame);
 
 /**
- * Read the transport header of a whole datagram (f->l4, f->l4_bytes).
+ * Read the transport header of a whole datagram (f->l4, f->l4_bytes) that is no group report.
  *
  * Checksums are verified unless @offload says they are partial or vouched for. UDP: the length field must fit and bytes
  * beyond it are cut. TCP: an MSS option outside a SYN is overwritten with NOPs (*out_mss_nop), inside a SYN

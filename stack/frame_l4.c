@@ -170,7 +170,7 @@ int frame_read_l4(struct frame *f, const struct frame_offload *offload, bool *ou
 {
     bool trusted = offload->needs_csum || offload->csum_trusted || offload->gso_type != FRAME_GSO_NONE;
 
-    CHECK(f->kind != FRAME_ARP && !f->fragment);
+    CHECK(f->kind != FRAME_ARP && !f->fragment && !f->group_report);
     switch (f->proto) {
     case FRAME_PROTO_TCP:
         return read_tcp(f, trusted, out_mss_nop);

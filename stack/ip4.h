@@ -1,6 +1,6 @@
 /*
  * The IPv4 header (RFC 791 section 3.1) of packets that this side writes. Nothing has options: a guest's packet with
- * some is dropped by stack/frame.c.
+ * some is dropped by stack/frame.c, but for the router alert of a group report.
  */
 #ifndef WEIR_STACK_IP4_H
 #define WEIR_STACK_IP4_H

@@ -22,8 +22,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (frame_read(frame, size, &offload, &f) != 0 || f.kind == FRAME_ARP)
         return 0;
     size_t header = f.kind == FRAME_IPV4 ? 20 : f.fragment ? 48 : 40;
+    if (f.group_report)
+        header = f.kind == FRAME_IPV4 ? (f.ip[0] & 15) * 4u : 48;
     CHECK(f.l4 == frame + FRAME_ETH_BYTES + header && f.l4 + f.l4_bytes <= frame + size);
-    if (!f.fragment && frame_read_l4(&f, &offload, &nop) == 0)
+    if (!f.fragment && !f.group_report && frame_read_l4(&f, &offload, &nop) == 0)
         CHECK(f.payload >= f.l4 + 8 && f.payload + f.payload_bytes == f.l4 + f.l4_bytes &&
               f.l4 + f.l4_bytes <= f.ip + f.ip_bytes && f.ip + f.ip_bytes <= frame + size);
     return 0;

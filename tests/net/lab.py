@@ -25,6 +25,11 @@ STOP_S = 10
 ENVIRONMENT = {**os.environ, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
 
 
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
 class World:
     """The internet of the tests. weir runs in its namespace and dials what listens here."""
 
@@ -131,10 +136,14 @@ class Weir:
         with open(f"/proc/{self.process.pid}/status", encoding="ascii") as file:
             return int(re.search(r"VmRSS:\s+(\d+) kB", file.read()).group(1)) * 1024
 
+    def counters(self):
+        """Those that counted something, by name, after stop() of a weir that was started with -v."""
+        found = re.findall(r"^weir: ([a-z0-9_.]+) (\d+)$", self.stderr(), re.M)
+        return {name: int(value) for name, value in found}
+
     def counter(self, name):
-        """A counter, after stop() of a weir that was started with -v."""
-        found = re.search(rf"\b{re.escape(name)} (\d+)$", self.stderr(), re.M)
-        return int(found.group(1)) if found else 0
+        """One of them."""
+        return self.counters().get(name, 0)
 
     def stop(self):
         """SIGTERM, then: exit status 0, no sanitizer report, expected records exactly as often as said."""

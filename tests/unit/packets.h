@@ -62,7 +62,7 @@ static inline void seal(uint8_t *bytes, size_t len)
         return;
     if (proto == 17 && n >= 8 && ((size_t)l4[4] << 8 | l4[5]) <= n)
         n = (size_t)l4[4] << 8 | l4[5];
-    sum = proto == 1 ? 0 : slow_sum(bytes + IP + 12, 8, proto + (uint32_t)n);
+    sum = proto == 1 || proto == 2 ? 0 : slow_sum(bytes + IP + 12, 8, proto + (uint32_t)n);
     memset(l4 + at, 0, 2);
     put_slow(l4 + at, slow_sum(l4, n, sum));
 }

@@ -37,19 +37,20 @@ static const struct arp_case cases[] = {
     { "A3 who-has the gateway", GUEST, GATEWAY, .want = 1 },
     { "A3 with Ethernet padding", GUEST, GATEWAY, .grow = 18, .want = 1 },
     { "A3 who-has the alias while a rule opens it", GUEST, ALIAS, .alias_open = true, .want = 1 },
-    { "A3 who-has the alias otherwise", GUEST, ALIAS, .want = 0 },
-    { "A3 who-has another guest", GUEST, OTHER_GUEST, .want = 0 },
-    { "T144 who-has 169.254.169.254", GUEST, 0xa9fea9fe, .want = 0 },
-    { "who-has the network's address", GUEST, NET, .want = 0 },
+    { "A3 who-has the alias otherwise", GUEST, ALIAS, .want = -ENOENT },
+    { "A3 who-has another guest", GUEST, OTHER_GUEST, .want = -ENOENT },
+    { "T144 who-has 169.254.169.254", GUEST, 0xa9fea9fe, .want = -ENOENT },
+    { "who-has the network's address", GUEST, NET, .want = -ENOENT },
     { "a probe for its own address finds no conflict", 0, GUEST, .want = 0 },
     { "a probe for the gateway's address sees the conflict", 0, GATEWAY, .want = 1 },
     { "a gratuitous announcement of its own", GUEST, GUEST, .want = 0 },
+    { "a gratuitous reply of its own", GUEST, GUEST, {{IP + 7, 2}}, .want = 0 },
     { "T144 a gratuitous announcement of the gateway's", GATEWAY, GATEWAY, .want = -EPERM },
     { "T144 a reply for the gateway", GATEWAY, GUEST, {{IP + 7, 2}}, .want = -EPERM },
     { "T144 another guest as sender", OTHER_GUEST, GATEWAY, .want = -EPERM },
     { "T144 the alias as sender", ALIAS, GATEWAY, .alias_open = true, .want = -EPERM },
     { "T144 a link-local sender", 0xa9fe0001, GATEWAY, .want = -EPERM },
-    { "T144 a reply of the guest's, unasked", GUEST, GATEWAY, {{IP + 7, 2}}, .want = 0 },
+    { "T144 a reply of the guest's, unasked", GUEST, GATEWAY, {{IP + 7, 2}}, .want = -ENOENT },
     { "T144 a sender MAC that is not the frame's", GUEST, GATEWAY, {{IP + 13, 9}}, .want = -EBADMSG },
     { "one byte short", GUEST, GATEWAY, .grow = -1, .want = -EBADMSG },
     { "no body", GUEST, GATEWAY, .grow = -28, .want = -EBADMSG },
@@ -137,7 +138,7 @@ static void test_ipv4_off(void **state)
     (void)state;
     memcpy(p.bytes + IP + 8, p.bytes + 6, FRAME_MAC_BYTES);
     assert_int_equal(frame_read(p.bytes, p.len, &plain, &f), 0);
-    assert_int_equal(arp_answer(&guest, &f, out), 0);
+    assert_int_equal(arp_answer(&guest, &f, out), -ENOENT);
     put_be32(p.bytes + SENDER_AT, GUEST);
     assert_int_equal(arp_answer(&guest, &f, out), -EPERM);
 }
