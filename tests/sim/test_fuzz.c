@@ -1,9 +1,11 @@
 /*
- * A hostile guest, A13: mutated frames of a real session, and segments made to hit what lwIP asserts, while an
- * application reads, writes, closes and aborts. Nothing may reach a CHECK, and memory stays below its ceilings.
+ * A hostile guest, A13: mutated frames of a real session, segments made to hit what lwIP asserts, and packets that are nearly right
+ * (hostile.h), of both families, while an application reads, writes, closes and aborts, and datagrams come back. Nothing may reach a
+ * CHECK, every frame for the guest is a right one (packet.c), and memory stays below its ceilings.
  *
  * WEIR_FUZZ_FRAMES and WEIR_FUZZ_SEED run more and other frames than the 100,000 of the suite.
  */
+#include "hostile.h"
 #include "peer.h"
 
 #include <stdlib.h>
@@ -15,7 +17,7 @@ enum {
     FRAMES_A_ROUND = 2000,
     FLOWS_MAX = 400,
     PEERS = 4,
-    CORPUS_MAX = 512,
+    CORPUS_MAX = 1024,
     POOL_BYTES = 8 * 1024 * 1024,
 };
 
@@ -45,28 +47,60 @@ static void record(struct sim *sim, const uint8_t *bytes, size_t len, const stru
     corpus_count++;
 }
 
-static void record_session(void)
+/* Once a family: the same flows, and what the link itself answers. */
+static void record_link4(struct sim *sim)
 {
-    static const struct sim_options options = {.csum_offload = true, .tso = true, .seed = 91};
     static const uint8_t arp[28] = {0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 2, 192, 168, 127, 2,
                                     0, 0, 0, 0, 0, 0, 192, 168, 127, 1};
     static const uint8_t ping[16] = {8, 0, 0xf7, 0xff};
     static const uint8_t dhcp[300] = {1,  1,   6,  [28] = 2, [33] = 2, [236] = 99, 130, 83, 99, 53, 1,
                                       1,  55,  3,  1,        3,        6,          57,  2,  2,  64, 255};
-    struct sim_peer_options super = PEER_DEFAULT, plain = PEER_DEFAULT;
-    struct sim *sim = sim_start(&options);
-    struct sim_peer *a, *b;
     uint8_t frame[400];
 
-    sim->on_input = record;
-    sim->app = SIM_ECHO;
     sim_send(sim, frame, sim_build_eth(sim, sim_gateway_mac, 0x0806, arp, sizeof(arp), frame), NULL);
     sim_send(sim, frame,
              sim_build_ip(sim, &sim_guest4, &sim_gateway4, FRAME_PROTO_ICMP, ping, sizeof(ping), frame), NULL);
     sim_send_udp(sim, &sim_guest4, 68, &sim_gateway4, 67, dhcp, sizeof(dhcp));
-    sim_send_udp(sim, &sim_guest4, 5000, &sim_server4, 53, sim_pattern(0), 100);
-    sim_send_fragment(sim, &sim_server4, FRAME_PROTO_UDP, 7, sim_pattern(0), 0, 800, true);
-    sim_send_fragment(sim, &sim_server4, FRAME_PROTO_UDP, 7, sim_pattern(0), 800, 400, false);
+}
+
+static void record_link6(struct sim *sim)
+{
+    static const struct addr link_local = {ADDR_V6, {0xfe, 0x80, [15] = 2}}, all_routers = {ADDR_V6, {0xff, 2, [15] = 2}};
+    static const struct addr dhcp_servers = {ADDR_V6, {0xff, 2, [13] = 1, [15] = 2}};
+    static const uint8_t dhcp[] = {1, 1, 2, 3, 0, 1, 0, 10, 0, 3, 0, 1, 2, 0, 0, 0, 0, 2,  0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t icmp[32] = {133, [8] = 1, 1, 2, 0, 0, 0, 0, 2}, frame[400];
+
+    for (uint8_t type = 133; type <= 135; type += 2) {
+        size_t n = type == 133 ? 16 : 32, len;
+
+        icmp[0] = type;
+        if (type == 135) {
+            memcpy(icmp + 8, sim_gateway6.bytes, 16);
+            memcpy(icmp + 24, ((uint8_t[]){1, 1, 2, 0, 0, 0, 0, 2}), 8);
+        }
+        len = sim_build_ip(sim, &link_local, &all_routers, FRAME_PROTO_ICMPV6, icmp, n, frame);
+        frame[FRAME_ETH_BYTES + 7] = 255;
+        sim_send(sim, frame, len, NULL);
+    }
+    sim_send_udp(sim, &link_local, 546, &dhcp_servers, 547, dhcp, sizeof(dhcp));
+}
+
+static void record_session(enum addr_family family)
+{
+    struct sim_options options = {.family = family, .csum_offload = true, .tso = true, .seed = 91};
+    struct sim_peer_options super = PEER_DEFAULT, plain = PEER_DEFAULT;
+    struct sim *sim = sim_start(&options);
+    struct sim_peer *a, *b;
+
+    sim->on_input = record;
+    sim->app = SIM_ECHO;
+    if (family == ADDR_V6)
+        record_link6(sim);
+    else
+        record_link4(sim);
+    sim_send_udp(sim, &sim_guest, 5000, &sim_server, 53, sim_pattern(0), 100);
+    sim_send_fragment(sim, &sim_server, FRAME_PROTO_UDP, 7, sim_pattern(0), 0, 800, true);
+    sim_send_fragment(sim, &sim_server, FRAME_PROTO_UDP, 7, sim_pattern(0), 800, 400, false);
     super.super_segments = true;
     a = peer_connect(sim, &super);
     b = peer_connect(sim, &plain);
@@ -79,13 +113,7 @@ static void record_session(void)
 
 /* ---- one hostile frame ---- */
 
-static uint32_t pick(struct sim *sim, const uint32_t *values, size_t n)
-{
-    return values[sim_random(sim, (uint32_t)n)];
-}
-
-#define PICK(sim, ...)                                                                                \
-    pick(sim, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+#define PICK HOSTILE_PICK
 
 static void mend_ip_checksum(uint8_t *frame, size_t len)
 {
@@ -149,8 +177,8 @@ static void send_segment(struct sim *sim, struct sim_peer *peer)
 {
     uint8_t options[40];
     struct sim_tcp tcp = {
-        .src = sim_guest4,
-        .dst = sim_server4,
+        .src = sim_guest,
+        .dst = sim_server,
         .src_port = peer->port,
         .dst_port = 80,
         .seq = peer->seq + (sim_random(sim, 4) ? 0 : sim_random(sim, 3000)) +
@@ -248,9 +276,72 @@ static void act_on_host_side(struct sim *sim, struct sim_flow *flow)
     }
 }
 
+/* Answers to nobody's question, errors about nobody's datagram, to an address of the guest's or to another. */
+static void speak_to_guest(struct sim *sim)
+{
+    bool v6 = sim_random(sim, 2);
+    struct addr server = v6 ? sim_server6 : sim_server4, guest = v6 ? sim_guest6 : sim_guest4;
+    uint16_t mtu = (uint16_t)PICK(sim, 0, 576, 1280, 1500);
+    struct datagram d = {.src = server, .dst = guest, .src_port = 53, .dst_port = 5000, .bytes = sim_pattern(0),
+                         .len = PICK(sim, 0, 1, 100, 1452, 1453, 1472, 1473, 9000, 65507, 65508)};
+    struct echo e = {.src = server, .dst = guest, .bytes = sim_pattern(0), .len = sim_random(sim, STACK_ECHO_BYTES_MAX + 1)};
+
+    if (v6 && sim->guest->addr6_count > 0)
+        d.dst = sim->guest->addrs6[sim_random(sim, sim->guest->addr6_count)].addr;
+    switch (sim_random(sim, 6)) {
+    case 0:
+        (void)stack_send_datagram(sim->stack, sim->guest, &d); /* what it drops, it counts */
+        break;
+    case 1:
+        (void)stack_send_echo_reply(sim->guest, &e);
+        break;
+    case 2:
+        d.src = guest;
+        d.dst = server;
+        stack_send_datagram_error(sim->guest, &d, (enum unreachable)sim_random(sim, UNREACHABLE_TOO_BIG + 1), mtu);
+        break;
+    case 3:
+        e.src = guest;
+        e.dst = server;
+        stack_send_echo_error(sim->guest, &e, (enum unreachable)sim_random(sim, UNREACHABLE_TOO_BIG + 1), mtu);
+        break;
+    case 4:
+        guest_advertise(sim->guest);
+        break;
+    default:
+        sim->guest->alias_open = sim_random(sim, 2);
+    }
+}
+
+/* One frame of the guest's, or a few. */
+static void send_something(struct sim *sim, struct sim_peer *peer)
+{
+    switch (sim_random(sim, 12)) {
+    case 0:
+    case 1:
+    case 2:
+        send_mutated(sim);
+        break;
+    case 3:
+    case 4:
+        hostile_send6(sim);
+        break;
+    case 5:
+        hostile_send4(sim);
+        break;
+    case 6:
+        if (sim_random(sim, 4) == 0)
+            hostile_send_fragments(sim, sim_random(sim, 2) ? ADDR_V6 : ADDR_V4);
+        break;
+    default:
+        send_segment(sim, peer);
+    }
+}
+
 static void run_round(uint64_t seed, unsigned frames)
 {
     struct sim_options options = {
+        .family = seed & 2 ? ADDR_V6 : ADDR_V4,
         .pool_bytes = POOL_BYTES,
         .csum_offload = true,
         .tso = seed & 1,
@@ -261,15 +352,15 @@ static void run_round(uint64_t seed, unsigned frames)
     struct sim_peer *peers[PEERS];
 
     sim->app = SIM_HOLD;
+    sim->guest->config.slaac = seed & 4;
     for (int i = 0; i < PEERS; i++)
         peers[i] = open_one(sim);
     while (frames-- > 0) {
         struct sim_peer **peer = &peers[sim_random(sim, PEERS)];
 
-        if (sim_random(sim, 3) == 0)
-            send_mutated(sim);
-        else
-            send_segment(sim, *peer);
+        send_something(sim, *peer);
+        if (sim_random(sim, 16) == 0)
+            speak_to_guest(sim);
         if (sim_random(sim, 2) == 0)
             sim_turn(sim);
         if (sim_random(sim, 8) == 0)
@@ -279,6 +370,7 @@ static void run_round(uint64_t seed, unsigned frames)
             act_on_host_side(sim, (*peer)->flow);
         else if (sim->flow_count < FLOWS_MAX - 1)
             *peer = open_one(sim);
+        assert_true(sim->guest->addr6_count <= GUEST_ADDRS6_MAX);
         assert_true(sim->pool.bytes_used <= POOL_BYTES);
         assert_true(heap_bytes_used() <= STACK_HEAP_FLOOR_BYTES + FLOWS_MAX * STACK_HEAP_PER_FLOW_BYTES);
     }
@@ -297,8 +389,9 @@ static void test_a13_hostile_frames(void **state)
     uint64_t frames = number("WEIR_FUZZ_FRAMES", FRAMES_DEFAULT), seed = number("WEIR_FUZZ_SEED", 1);
 
     (void)state;
-    record_session();
-    assert_true(corpus_count > 50);
+    record_session(ADDR_V4);
+    record_session(ADDR_V6);
+    assert_true(corpus_count > 100 && corpus_count < CORPUS_MAX);
     for (; frames > 0; seed++) {
         unsigned n = frames < FRAMES_A_ROUND ? (unsigned)frames : FRAMES_A_ROUND;
 
