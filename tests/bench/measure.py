@@ -175,8 +175,10 @@ def run_alone(*command):
 
 
 def scale():
-    """{label: figures} for each number of flows on simulated host sockets."""
-    return {f"weir, {row['flows']:,} flows": row for row in run_alone(SCALE, "--json")}
+    """{label: figures} for each number of flows on simulated host sockets: IPv4's and, next to it, IPv6's."""
+    rows = [row for rows in zip(*(run_alone(SCALE, "--json", "--family", version) for version in ("4", "6"))) for row in rows]
+    return {f"weir, {row['flows']:,} flows{', IPv6' if row['family'] == 6 else ''}": row for row in rows}
+
 
 
 def verdicts():

@@ -1,12 +1,13 @@
 /*
- * weir-scale [--json] [FLOWS...]: what an open, silent flow costs, on simulated host sockets, so that a machine's limit of descriptors
- * is none. For each number of flows: anonymous memory and heap of weir's a flow (the simulation's own is taken off), and CPU time of
- * this process, the simulation's share included: to open a flow, for a packet in requests and answers over random flows, for a turn of
- * the loop while all are silent, and for a pass of the stack's timers while one guest's answer is missing.
+ * weir-scale [--json] [--family 4|6] [FLOWS...]: what an open, silent flow costs, on simulated host sockets, so that a machine's limit
+ * of descriptors is none. For each number of flows: anonymous memory and heap of weir's a flow (the simulation's own is taken off), and
+ * CPU time of this process, the simulation's share included: to open a flow, for a packet in requests and answers over random flows,
+ * for a turn of the loop while all are silent, and for a pass of the stack's timers while one guest's answer is missing.
  *
  * A figure that grows with the number of flows is work done for flows that have none. That all of them open, that the next one is
  * refused, and that every request is answered is checked: that much is a test, the figures need an optimised build.
  */
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,13 @@ enum {
     REQUEST_BYTES = 100,
     FLOWS_MAX = 200000,
     CASES_MAX = 8,
+    SERVER_FIRST = 10, /* the last byte of the first server's address */
 };
+
+/* Where the flows are from and to, on either family. */
+static const struct ends {
+    const char *guest, *servers, *servers_net;
+} ends4 = {"192.168.127.2", "203.0.113.0", "203.0.113.0/24"}, ends6 = {"fd77:6569:72::2", "2001:db8:113::", "2001:db8:113::/48"};
 
 /* What one number of flows came to. Times are nanoseconds. */
 struct figures {
@@ -55,6 +62,7 @@ static struct {
     bool silent; /* the guest acknowledges nothing */
     bool closing;
     uint8_t gateway_mac[6];
+    struct addr guest, servers; /* parsed once: opening and packets are what is measured */
 } s;
 
 /* ---- the other ends ---- */
@@ -113,15 +121,20 @@ static int on_datagram(void *ctx, struct sock *sock, const struct addr *to, uint
 
 /* ---- the guest ---- */
 
+static uint8_t *last_byte(struct addr *a)
+{
+    return a->bytes + addr_size(a) - 1;
+}
+
 static struct packet segment_of(unsigned i, uint8_t flags)
 {
     struct packet p = {.kind = WIRE_TCP, .src_port = (uint16_t)(FIRST_PORT + i % PORTS_EACH), .dst_port = 80, .ttl = 64,
                        .dont_fragment = true, .wscale = -1, .window = 65535, .flags = flags, .seq = s.flows[i].seq,
                        .ack = flags & WIRE_ACK ? s.flows[i].ack : 0};
 
-    (void)addr_parse("192.168.127.2", &p.src);
-    (void)addr_parse("203.0.113.0", &p.dst);
-    p.dst.bytes[3] = (uint8_t)(10 + i / PORTS_EACH);
+    p.src = s.guest;
+    p.dst = s.servers;
+    *last_byte(&p.dst) = (uint8_t)(SERVER_FIRST + i / PORTS_EACH);
     memcpy(p.src_mac, "\x52\x54\0\x12\x34\x56", 6);
     memcpy(p.dst_mac, s.gateway_mac, 6);
     return p;
@@ -144,7 +157,7 @@ static bool on_frame(void *ctx, const uint8_t *bytes, size_t len, const struct f
     wire_read(bytes, len, offload->needs_csum, &p);
     if (p.kind != WIRE_TCP)
         return true;
-    i = (unsigned)(p.src.bytes[3] - 10) * PORTS_EACH + p.dst_port - FIRST_PORT;
+    i = (unsigned)(*last_byte(&p.src) - SERVER_FIRST) * PORTS_EACH + p.dst_port - FIRST_PORT;
     s.packets++;
     if (p.flags & WIRE_RST) {
         CHECK(i == s.count || s.closing);
@@ -202,7 +215,7 @@ static void send_syn(unsigned i)
 
     s.flows[i].seq = i * 7919u;
     p = segment_of(i, WIRE_SYN);
-    p.mss = 1460;
+    p.mss = s.guest.family == ADDR_V6 ? 1440 : 1460;
     p.wscale = 7;
     s.flows[i].seq++;
     send_segment(&p);
@@ -292,17 +305,17 @@ static double wait_for_guest(void)
     return took_s / passes * 1e9;
 }
 
-static struct policy *open_policy(void)
+static struct policy *open_policy(const struct ends *ends)
 {
     struct policy_config pc = {.layers[POLICY_LAYER_POLICY] = {.present = true, .allow_default = true}};
     struct addr_prefix net;
 
-    (void)addr_prefix_parse("203.0.113.0/24", &net);
+    (void)addr_prefix_parse(ends->servers_net, &net);
     CHECK(group_table_add(&pc.groups, &net, GROUP_PUBLIC) == 0);
     return policy_new(&pc);
 }
 
-static void start(unsigned count, struct port_owner *owner)
+static void start(unsigned count, const struct ends *ends, struct port_owner *owner)
 {
     static struct world world = {.connect = on_connect, .take = on_take, .make = on_make, .fin = on_fin, .gone = on_gone,
                                  .datagram = on_datagram};
@@ -313,11 +326,13 @@ static void start(unsigned count, struct port_owner *owner)
 
     memset(&s, 0, sizeof(s));
     s.count = count;
+    (void)addr_parse(ends->guest, &s.guest);
+    (void)addr_parse(ends->servers, &s.servers);
     s.flows = malloc((count + 1) * sizeof(*s.flows));
     CHECK(s.flows);
     memset(s.flows, 0, (count + 1) * sizeof(*s.flows)); /* touched: it is not weir's */
     instance_config_init(&config);
-    config.policy = open_policy();
+    config.policy = open_policy(ends);
     config.limits.flows = count;
     config.limits.half_open = config.limits.dials = 65536;
     memcpy(s.gateway_mac, config.gateway_mac, 6);
@@ -347,13 +362,13 @@ static void stop(void)
     free(s.flows);
 }
 
-static struct figures measure_here(unsigned count)
+static struct figures measure_here(unsigned count, const struct ends *ends)
 {
     struct port_owner owner = {.on_frame = on_frame};
     struct figures f;
     uint64_t memory, simulated;
 
-    start(count, &owner);
+    start(count, ends, &owner);
     memory = anonymous_bytes();
     simulated = kernel_memory();
     f.open_ns = open_all();
@@ -370,18 +385,18 @@ static struct figures measure_here(unsigned count)
     return f;
 }
 
-static void print(unsigned count, const struct figures *f, bool json)
+static void print(unsigned count, int family, const struct figures *f, bool json)
 {
     if (json)
-        (void)printf("{\"flows\": %u, \"bytes_a_flow\": %.0f, \"open_ns\": %.0f, \"packet_ns\": %.0f, \"turn_ns\": %.1f, "
-                     "\"pass_ns\": %.0f}\n", count, f->bytes, f->open_ns, f->packet_ns, f->turn_ns, f->pass_ns);
+        (void)printf("{\"family\": %d, \"flows\": %u, \"bytes_a_flow\": %.0f, \"open_ns\": %.0f, \"packet_ns\": %.0f, "
+                     "\"turn_ns\": %.1f, \"pass_ns\": %.0f}\n", family, count, f->bytes, f->open_ns, f->packet_ns, f->turn_ns, f->pass_ns);
     else
         (void)printf("%10u  %12.0f  %10.0f  %11.0f  %15.1f  %15.0f\n", count, f->bytes, f->open_ns, f->packet_ns, f->turn_ns,
                      f->pass_ns);
 }
 
 /* In a process of its own, whose memory nothing has touched before. */
-static bool measure(unsigned count, bool json)
+static bool measure(unsigned count, int family, bool json)
 {
     pid_t child;
     int status;
@@ -389,33 +404,48 @@ static bool measure(unsigned count, bool json)
     (void)fflush(stdout);
     child = fork();
     if (child == 0) {
-        struct figures f = measure_here(count);
+        struct figures f = measure_here(count, family == 6 ? &ends6 : &ends4);
 
-        print(count, &f, json);
+        print(count, family, &f, json);
         exit(0);
     }
     return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+static int usage(void)
+{
+    (void)fprintf(stderr, "usage: weir-scale [--json] [--family 4|6] [FLOWS...]   up to %d numbers, 1 to %d; without: 1000 10000 100000\n",
+                  CASES_MAX, FLOWS_MAX);
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct option options[] = {{"json", no_argument, NULL, 'j'}, {"family", required_argument, NULL, 'f'}, {0}};
     unsigned long counts[CASES_MAX] = {1000, 10000, 100000}; /* the last is more than a process has descriptors for */
-    bool json = argc > 1 && strcmp(argv[1], "--json") == 0, good = true;
-    int first = json ? 2 : 1, count = argc > first ? argc - first : 3;
+    bool json = false, good = true;
+    int family = 4, count = 3;
 
-    for (int i = 0; i < argc - first && i < CASES_MAX; i++)
-        counts[i] = strtoul(argv[first + i], NULL, 10);
-    for (int i = 0; i < count; i++)
-        if (count > CASES_MAX || counts[i] < 1 || counts[i] > FLOWS_MAX) {
-            (void)fprintf(stderr, "usage: weir-scale [--json] [FLOWS...]   up to %d numbers, 1 to %d; without: 1000 10000 100000\n",
-                          CASES_MAX, FLOWS_MAX);
-            return 2;
-        }
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
+        if (option == 'j')
+            json = true;
+        else if (option == 'f' && (strcmp(optarg, "4") == 0 || strcmp(optarg, "6") == 0))
+            family = optarg[0] - '0';
+        else
+            return usage();
+    if (argc - optind > CASES_MAX)
+        return usage();
+    for (int i = optind; i < argc; i++) {
+        count = i - optind + 1;
+        counts[count - 1] = strtoul(argv[i], NULL, 10);
+        if (counts[count - 1] < 1 || counts[count - 1] > FLOWS_MAX)
+            return usage();
+    }
     if (!json)
         (void)printf("%10s  %12s  %10s  %11s  %15s  %15s\n", "flows", "bytes a flow", "ns to open", "ns a packet", "ns a quiet turn",
                      "ns a timer pass");
     for (int i = 0; i < count; i++)
-        if (!measure((unsigned)counts[i], json)) {
+        if (!measure((unsigned)counts[i], family, json)) {
             (void)fprintf(stderr, "%s: %lu of them\n", "H12 not every flow was opened and answered", counts[i]);
             good = false;
         }
