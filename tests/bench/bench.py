@@ -7,7 +7,8 @@ A CASE is one of `--list`, or how some begin: `up`, `crr-32`, `idle`. Needs root
 has a system, a guest and a server of its own, started for it. The rounds go round all systems case by case, in an order that
 turns by one each time, and the figures are medians: what disturbs the machine for a while disturbs all alike.
 
-A case whose name ends in `-v6` is on IPv6, the others are on IPv4; --family leaves out those of the other.
+A case whose name ends in `-v6` is on IPv6, the others are on IPv4; --family leaves out those of the other. `udp-parity` is on
+both in turn, with a system of each.
 
 Some cases are weir's code alone, without a system, a guest or a server: `scale` is the instance on simulated host sockets
 (weir-scale, tests/replay), more flows than a process has descriptors for; `policy` is its rules and readers of first bytes
@@ -18,6 +19,7 @@ the parts of these cases stay as they are in a run without them, and all else st
 Exit status 1 if weir had a failure.
 """
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -38,15 +40,20 @@ ROUNDS, SECONDS, QUICK_SECONDS = 3, 5, 2
 @dataclasses.dataclass(frozen=True)
 class Case:
     name: str
-    kind: str             # bulk, latency, udp, idle, weir: of it alone, or code: of no system
-    run: typing.Callable  # (system, seconds) -> figures; code: () -> {label: figures}
+    kind: str             # bulk, latency, udp, idle, weir: of it alone, parity: of two, or code: of no system
+    run: typing.Callable  # (system, seconds) -> figures; parity: ({4: system, 6: system}); code: () -> {label: figures}
     flows: int = 1
-    family: int = 4       # the version of IP
+    family: int = 4       # the version of IP; 0: both
     names: int = 0        # for which its resolver is asked
+
+    def families(self):
+        return (self.family,) if self.family else (4, 6)
 
     def suits(self, system):
         if self.kind == "code" or self.family == 6 and not system.ipv6:
             return False
+        if self.kind == "parity":
+            return system.ipv6
         if self.kind == "weir":
             return system.name == "weir" and system.latency
         return self.kind == "bulk" or system.latency and not (self.kind == "idle" and system.limit)
@@ -69,6 +76,8 @@ CASES = [*with_ipv6([
     Case("udp-rr", "udp", lambda s, t: measure.rr(s, t, "udp-rr")),
 ])]
 CASES += [
+    *(Case(f"udp-parity-{direction}-{size}", "parity", lambda s, d=direction, n=size: measure.udp_parity(s, d, n), family=0)
+      for direction in ("up", "down") for size in (64, 1400)),
     *(Case(f"idle-{n}", "idle", lambda s, t, n=n: measure.idle_flows(s, n, t), n) for n in (1000, 10000, 18000)),
     Case("idle-process", "idle", measure.idle_process, 0),
     Case("time-wait-30", "weir", measure.time_wait, measure.TIME_WAIT_IN_FLIGHT),
@@ -86,13 +95,14 @@ def say(text):
 def take(case, cls, world, programs, seconds):
     """One measurement: its figures, or the text of what went wrong."""
     try:
-        with tempfile.TemporaryDirectory(prefix="weir-bench-") as directory:
-            world.start_server(case.family)
-            system = cls(world, programs, directory, case.flows, case.family, case.names)
-            try:
-                return case.run(system, seconds)
-            finally:
-                system.close()
+        with contextlib.ExitStack() as stack:
+            world.start_servers(case.families())
+            systems = {}
+            for family in case.families():
+                directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="weir-bench-"))
+                systems[family] = cls(world, programs, directory, case.flows, family, case.names)
+                stack.callback(systems[family].close)
+            return case.run(systems) if case.kind == "parity" else case.run(systems[case.family], seconds)
     except (Failure, AssertionError) as failure:  # what a namespace's commands and waits raise
         return " ".join(str(failure).split())
 

@@ -17,6 +17,7 @@ LOST_PERCENT_MAX, RATE_TRIES, RATE_STEP = 1, 8, 0.9  # a rate that was found for
 TIME_WAIT_S, TIME_WAIT_PER_S, TIME_WAIT_IN_FLIGHT = 30, 1000, 256
 
 DNS_NAMES, DNS_PER_S, DNS_IN_FLIGHT = 100, 5000, 100  # as many new names as a guest may ask under one rule
+PARITY_PER_S, PARITY_SLICE_S, PARITY_PAIRS = 40000, 1, 7  # a rate that every system takes: what it costs is compared
 
 GENERATOR = None  # the path of weir-bench
 SCALE = None      # the path of weir-scale
@@ -145,6 +146,29 @@ def udp(system, direction, size, seconds):
         rate *= RATE_STEP
     raise Failure(f"{figures['lost_percent']:.1f} % are lost even at {figures['rate']:,} packets/s; "
                   f"found was {found['packets_s']:,.0f}")
+
+
+def _udp_slice(system, direction, size):
+    """CPU µs a datagram at a rate at which nothing gets lost."""
+    before = system.on_cpu_s()
+    figures, _cpu_s = generate(system, f"udp-{direction}", size, PARITY_PER_S, PARITY_SLICE_S, seconds=PARITY_SLICE_S)
+    if figures["lost_percent"] >= LOST_PERCENT_MAX:
+        raise Failure(f"{figures['lost_percent']:.1f} % are lost at {PARITY_PER_S:,} packets/s")
+    return per(system.on_cpu_s() - before, figures["arrived"] / 1e6)
+
+
+def udp_parity(systems, direction, size):
+    """
+    What a datagram costs on either family, in turn: what disturbs the machine for longer than a pair takes disturbs both alike, and
+    the order is another one in every pair. systems: {IP version: the system}, both up all the time.
+    """
+    costs = {4: [], 6: []}
+    for pair in range(PARITY_PAIRS):
+        for family in (4, 6) if pair % 2 == 0 else (6, 4):
+            costs[family].append(_udp_slice(systems[family], direction, size))
+    ratios = sorted(six / four for four, six in zip(costs[4], costs[6]))
+    return {"cpu_us_4": statistics.median(costs[4]), "cpu_us_6": statistics.median(costs[6]), "ratio": statistics.median(ratios),
+            "least": ratios[0], "most": ratios[-1]}
 
 
 def watch(system):

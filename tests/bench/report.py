@@ -17,6 +17,7 @@ UDP_TITLES = {
 }
 
 IPV6 = "IPv6 beside IPv4: the figure on IPv6 (and what it is of the one on IPv4)"
+PARITY = "UDP on both families in turn, 40,000 a second: CPU µs each on IPv4; on IPv6; the ratio of pairs (least to most)"
 SIMULATED = "On simulated host sockets: what an open flow costs"
 VERDICTS = "The policy: nanoseconds a verdict, by what decides and the number of rules"
 FIRST_BYTES = "The policy: nanoseconds to read first bytes"
@@ -91,11 +92,16 @@ def _udp_tables(results, labels):
     def udp(text):
         return [(title, case, text) for case, title in UDP_TITLES.items()]
 
+    def parity(c):
+        return f"{c('cpu_us_4')}; {c('cpu_us_6')}; {c('ratio')} ({c('least')} to {c('most')})"
+
     return [
         _table("UDP: datagrams per second of which less than 1 % get lost (CPU µs each)", results, labels,
                udp(lambda c: c("packets_s") if c("cpu_us") == "–" else f"{c('packets_s')} ({c('cpu_us', 2)})")),
         _table("Beside it: lost; out of order; twice", results, labels,
                udp(lambda c: f"{c('lost_percent', 2)} %; {c('reordered')}; {c('duplicates')}")),
+        _table(PARITY, results, labels, [
+            (title, f"udp-parity-{case.removeprefix('udp-')}", parity) for case, title in UDP_TITLES.items()]),
         _table("Round trips on UDP", results, labels, [
             ("p50, µs", "udp-rr", lambda c: c("p50_us")), ("p99", "udp-rr", lambda c: c("p99_us")),
             ("CPU µs each", "udp-rr", lambda c: c("cpu_us"))]),
@@ -260,6 +266,10 @@ time, and gives the median of the rounds.
   datagrams a system call, and leaves out what it is late for; the sockets at both ends hold 8 MiB. Where next to nothing is
   lost, the sender could not keep a higher pace on this machine's CPUs: something else gave in first than the system under test.
   **Out of order** is a datagram behind one with a higher number.
+- **UDP on both families in turn** is what to compare the families by: the rates above are found by a search, in runs
+  of their own, and scatter. Two systems are up, one of each family; seconds at one rate, below what gets lost, go to the
+  one and to the other by turns, seven pairs, every second pair the other way round. CPU time is what the scheduler has counted
+  (`/proc/PID/task/*/schedstat`). The ratio is the median of the pairs', in parentheses the least and the most of them.
 - **IPv6** cases are the same as those on IPv4; the guest has one address, of that family.
 - **Closed by the server**: the server's side of every connection stays in TIME_WAIT, and so does weir's towards the guest.
 - **The resolver** is asked by dnsperf, one socket and up to 100 questions in flight, for 100 names that it has in its cache:

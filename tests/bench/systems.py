@@ -61,28 +61,30 @@ class World:
             ip route add default via 198.51.100.2
             ip route add default via 2001:db8:100::2""")
         self.ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)  # veth's end
-        self.server = self.resolver = None
+        self.servers, self.resolver = [], None
 
-    def start_server(self, family):
-        """A fresh one for each measurement: nothing is left of the last."""
-        self.stop_server()
-        self.server = self.ns.popen([self.generator, "serve", SERVERS[family], PORT], stdout=subprocess.PIPE, text=True)
-        if self.server.stdout.readline() != "ready\n":
-            raise Failure("the server does not start")
+    def start_servers(self, families):
+        """Fresh ones for each measurement: nothing is left of the last."""
+        self.stop_servers()
+        for family in families:
+            server = self.ns.popen([self.generator, "serve", SERVERS[family], PORT], stdout=subprocess.PIPE, text=True)
+            self.servers.append(server)
+            if server.stdout.readline() != "ready\n":
+                raise Failure("the server does not start")
 
-    def stop_server(self):
-        if self.server:
-            self.server.kill()
-            self.server.wait()
-            self.server.stdout.close()
-            self.server = None
+    def stop_servers(self):
+        while self.servers:
+            server = self.servers.pop()
+            server.kill()
+            server.wait()
+            server.stdout.close()
         if self.resolver:
             self.resolver.kill()
             self.resolver.wait()
             self.resolver = None
 
     def start_resolver(self, family, count, log):
-        """A program that knows so many names, and logs every question. stop_server() ends it too."""
+        """A program that knows so many names, and logs every question. stop_servers() ends it too."""
         hosts = [f"--host-record={name},{SERVERS[family]}" for name in dns_names(count)]
         with open(log, "wb") as said:
             self.resolver = self.ns.popen(
@@ -94,7 +96,7 @@ class World:
             raise Failure(f"the resolver does not start: {_read(log)}")
 
     def close(self):
-        self.stop_server()
+        self.stop_servers()
         os.close(self.wan)
         self.ns.close()
 
@@ -176,6 +178,10 @@ class System:
             return None
         fields = [_read(f"{path}/stat").rsplit(")", 1)[1].split() for path in _threads(self.process.pid)]
         return sum(int(f[11]) + int(f[12]) for f in fields) / TICKS_A_SECOND
+
+    def on_cpu_s(self):
+        """Time its threads were on a CPU so far: the same to the nanosecond, for what takes less than many ticks."""
+        return sum(int(_read(f"{path}/schedstat").split()[0]) for path in _threads(self.process.pid)) / 1e9
 
     def switches(self):
         """How often its threads were put on a CPU so far."""

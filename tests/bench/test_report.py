@@ -34,6 +34,8 @@ UDP_RESULTS = {
     "udp-up-64": {"weir, MTU 1500": [{**UDP, "packets_s": 123456.0, "cpu_us": 3.25}],
                   "veth, MTU 1500": [{**UDP, "packets_s": 400000.0, "cpu_us": None}]},
     "udp-up-64-v6": {"weir, MTU 1500": [{**UDP, "packets_s": 61728.0, "cpu_us": 4.0}]},
+    "udp-parity-up-64": {"weir, MTU 1500": [
+        {"cpu_us_4": four, "cpu_us_6": 4.0, "ratio": ratio, "least": 0.9, "most": 1.1} for four, ratio in ((4, 1.0), (3, 1.2), (5, 0.7))]},
     "udp-rr": {"weir, MTU 1500": [{"p50_us": 50.0, "p99_us": 99.0, "cpu_us": 20.0}]},
     "time-wait-30": {"weir, MTU 1500": [{"operations": 29000, "failures": 0, "error": "", "late": 700, "per_s": 966.7,
                                          "p50_us": 300.0, "p99_us": 900.0, "cpu_us": 150.0}]},
@@ -60,9 +62,10 @@ class Report(unittest.TestCase):
 
     def test_b19_udp_has_tables_of_its_own(self):
         tables = report.tables(UDP_RESULTS, LABELS)
-        self.assertEqual(self.row("UDP", "weir, MTU 1500", tables), {"up, 64 bytes": "123,456 (3.2)"})
-        self.assertEqual(self.row("UDP", "veth, MTU 1500", tables), {"up, 64 bytes": "400,000"})  # no process, no CPU
+        self.assertEqual(self.row("UDP:", "weir, MTU 1500", tables), {"up, 64 bytes": "123,456 (3.2)"})
+        self.assertEqual(self.row("UDP:", "veth, MTU 1500", tables), {"up, 64 bytes": "400,000"})  # no process, no CPU
         self.assertEqual(self.row("Beside it: lost", "weir, MTU 1500", tables), {"up, 64 bytes": "0.25 %; 3; 0"})
+        self.assertEqual(self.row("UDP on both families", "weir, MTU 1500", tables), {"up, 64 bytes": "4; 4; 1 (0.9 to 1.1)"})
         self.assertEqual(self.row("Round trips on UDP", "weir, MTU 1500", tables)["p99"], "99")
 
     def test_ipv6_stands_beside_ipv4(self):
