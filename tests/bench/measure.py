@@ -204,7 +204,6 @@ def scale():
     return {f"weir, {row['flows']:,} flows{', IPv6' if row['family'] == 6 else ''}": row for row in rows}
 
 
-
 def verdicts():
     """{label: figures} for each kind of verdict."""
     return {row.pop("label"): row for row in run_alone(POLICY, "judge")}
