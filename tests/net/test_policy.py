@@ -207,6 +207,24 @@ def test_f11_the_host_alias_opens_one_port_of_the_hosts_loopback(lab, plan):
     assert closed.accepted == 0
 
 
+def test_f12_egress_opens_no_alias_and_the_alias_no_egress(lab, plan):
+    inside = lab.serve(servers.echo, addr=plan.loopback)
+    outside = lab.serve(servers.echo, port=inside.port)
+    lab.serve_udp(addr=plan.loopback, port=inside.port)
+    everything = lab.vm("allow any any", args=["--default", "allow"])
+    everything.guest.sh(f"{plan.ip} route add {plan.alias} via {plan.gateway}")  # nobody says where it is
+    assert try_tcp(everything, plan.peer, inside.port)
+    assert not try_tcp(everything, plan.alias, inside.port) and not try_udp(everything, plan.alias, inside.port)
+    for proto in ("tcp", "udp"):
+        everything.weir.expect(ev="deny", proto=proto, dst=endpoint(plan.alias, inside.port), reason="deny.floor.host")
+    assert everything.ask("host.weir.internal").addrs == []
+    only_host = lab.vm(f"allow host any/{inside.port}")
+    assert try_tcp(only_host, plan.alias, inside.port) and try_udp(only_host, plan.alias, inside.port)
+    assert not try_tcp(only_host, plan.peer, inside.port)
+    only_host.weir.expect(ev="deny", dst=endpoint(plan.peer, inside.port), reason="deny.default")
+    assert (inside.accepted, outside.accepted) == (1, 1)
+
+
 # ---- C13 ----
 
 @pytest.mark.families("ipv4")
