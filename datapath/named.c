@@ -51,13 +51,6 @@ void named_start(struct flow *flow)
 
 /* ---- the verdict ---- */
 
-static bool passes(const struct flow *flow, const struct verdict *v, enum group group)
-{
-    if (flow->kind == FLOW_TCP)
-        return v->action != VERDICT_DENY;
-    return (v->action == VERDICT_ALLOW || v->action == VERDICT_PEEK) && group != GROUP_GUEST;
-}
-
 static bool same_verdict(const struct verdict *a, const struct verdict *b)
 {
     return a->action == b->action && a->layer == b->layer && a->rule == b->rule && a->strict == b->strict;
@@ -88,7 +81,7 @@ static bool choose(struct flow *flow, const struct dns_answer *answer, struct ve
         if (!host_dgram_reaches(a))
             continue;
         verdict_open(flow->link, &flow->key, a, &v, &group);
-        if (!passes(flow, &v, group) && !hook_may_overturn(flow->instance, DECIDE_OPEN, &v)) {
+        if (v.action == VERDICT_DENY && !hook_may_overturn(flow->instance, DECIDE_OPEN, &v)) {
             if (!(flow->asked & GOT_DENIED))
                 flow_set_verdict(flow, &v); /* should nothing better come */
             flow->asked |= GOT_DENIED;

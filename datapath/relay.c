@@ -444,13 +444,6 @@ static enum reason no_socket(struct link *link, enum flow_kind kind, int err)
     return forbidden ? REASON_DIAL_UNREACHABLE : REASON_LIMIT_FLOWS;
 }
 
-static void judge(struct link *link, const struct flow_key *key, struct verdict *out_verdict, enum group *out_group)
-{
-    verdict_open(link, key, &key->dst, out_verdict, out_group);
-    if (out_verdict->action != VERDICT_DENY && *out_group == GROUP_GUEST) /* no guest is reached through the host */
-        *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
-}
-
 bool relay_judge(struct link *link, const struct flow_key *key, const struct frame *f, struct verdict *out_verdict)
 {
     enum group group;
@@ -459,7 +452,7 @@ bool relay_judge(struct link *link, const struct flow_key *key, const struct fra
         *out_verdict = verdict_unknown();
         return true;
     }
-    judge(link, key, out_verdict, &group);
+    verdict_open(link, key, &key->dst, out_verdict, &group);
     if (hook_may_overturn(link->instance, DECIDE_OPEN, out_verdict))
         *out_verdict = verdict_unknown();
     if (out_verdict->action == VERDICT_DENY)
@@ -531,7 +524,7 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
 
     if (named_is(link->instance, &key->dst))
         return open_named(link, key, f, kind);
-    judge(link, key, &v, &group);
+    verdict_open(link, key, &key->dst, &v, &group);
     token = asking_new(link, key, &v);
     if (token == 0 && v.action == VERDICT_DENY) {
         relay_refuse(link, key, f, &v);

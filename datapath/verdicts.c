@@ -39,8 +39,10 @@ void verdict_open(struct link *link, const struct flow_key *key, const struct ad
 
     verdict_gather(link, key, target, &known);
     policy_judge(link->instance->policy, &known.facts, out_verdict);
-    rule_use_check(link, key, out_verdict);
     *out_group = policy_group(link->instance->policy, target);
+    if (out_verdict->action != VERDICT_DENY && *out_group == GROUP_GUEST) /* no guest is reached through the host */
+        *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
+    rule_use_check(link, key, out_verdict);
 }
 
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src)

@@ -54,9 +54,9 @@ class World:
         self.wan = self.ns.tun("wan0", IFF_TAP)  # pasta wants an interface with an address and a default route
         self.ns.sh(f"""
             ip addr add {SERVERS[4]}/24 dev lo
-            ip addr add {SERVERS[6]}/64 dev lo
+            ip addr add {SERVERS[6]}/64 dev lo nodad
             ip addr add 198.51.100.1/24 dev wan0
-            ip addr add 2001:db8:100::1/64 dev wan0
+            ip addr add 2001:db8:100::1/64 dev wan0 nodad
             ip link set wan0 up
             ip route add default via 198.51.100.2
             ip route add default via 2001:db8:100::2""")

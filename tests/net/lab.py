@@ -40,8 +40,8 @@ class World:
         self.hole = self.ns.tun("hole0")  # never read: what is routed there is gone
         self.ns.sh(f"""
             ip link set hole0 up txqueuelen 1
-            {plan.ip} addr add {plan.source} dev lo
-            {plan.ip} addr add {plan.host_interface} dev lo
+            {plan.ip} addr add {plan.source} dev lo {plan.nodad}
+            {plan.ip} addr add {plan.host_interface} dev lo {plan.nodad}
             {plan.ip} route add local {plan.local} dev lo src {plan.source}
             {plan.ip} route add {plan.hole_net} dev hole0 src {plan.source}
             {plan.ip} route add unreachable {plan.unreachable}
@@ -231,7 +231,7 @@ class Vm:
     def configure(self):
         plan = self.plan
         self.guest.sh(f"""
-            {plan.ip} addr add {plan.guest}/{plan.prefix_len} dev eth0
+            {plan.ip} addr add {plan.guest}/{plan.prefix_len} dev eth0 {plan.nodad}
             {plan.ip} route add default via {plan.gateway}""")
 
     # ---- what a program in the guest would do ----

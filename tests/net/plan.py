@@ -50,6 +50,7 @@ class Plan:
     udp_max: int         # bytes of the largest datagram
     pause_s: int         # how long programs that pause do: the long one in one family is enough
     ip: str              # the command with this family
+    nodad: str           # behind an address given by it: it may be used at once, not when the kernel gets to it
     proto_icmp: int
     unreachable_port: tuple  # ICMP type and code: nobody listens on that port
     unreachable_admin: tuple # a rule forbids it
@@ -72,7 +73,7 @@ IPV4 = Plan(
     prohibited="203.0.113.201", unrouted="203.0.113.210", host_interface="198.51.100.7", late_interface="9.9.9.9",
     loopback="127.0.0.1", private="10.0.0.0/8", private_host="10.0.0.5", block="203.0.113.16/30",
     in_block="203.0.113.19", numbered="203.0.113.%u", record=dnsq.A, other_record=dnsq.AAAA, record_name="A",
-    header=20, udp_max=65507, pause_s=5, ip="ip -4", proto_icmp=1, unreachable_port=(3, 3), unreachable_admin=(3, 13),
+    header=20, udp_max=65507, pause_s=5, ip="ip -4", nodad="", proto_icmp=1, unreachable_port=(3, 3), unreachable_admin=(3, 13),
     denied_errno=errno.EHOSTUNREACH, ping_denied="Packet filtered",
     level=socket.IPPROTO_IP, recverr=11, mtu_discover=10, mtu=14)
 
@@ -88,7 +89,7 @@ IPV6 = Plan(
     host_interface="2001:db8:100::7", late_interface="2620:fe::9",
     loopback="::1", private="fd00:1::/32", private_host="fd00:1::5", block="2001:db8:113::18/126",
     in_block="2001:db8:113::19", numbered="2001:db8:113::%u", record=dnsq.AAAA, other_record=dnsq.A,
-    record_name="AAAA", header=40, udp_max=65527, pause_s=1, ip="ip -6", proto_icmp=58, unreachable_port=(1, 4), unreachable_admin=(1, 1),
+    record_name="AAAA", header=40, udp_max=65527, pause_s=1, ip="ip -6", nodad="nodad", proto_icmp=58, unreachable_port=(1, 4), unreachable_admin=(1, 1),
     denied_errno=errno.EACCES, ping_denied="Administratively prohibited",
     level=socket.IPPROTO_IPV6, recverr=25, mtu_discover=23, mtu=24)
 

@@ -77,7 +77,7 @@ class Abuse:
                          args=["-v", "--link", f"tap,name=eth0,netns={self.neighbour.path},ip={plan.stranger}", *args],
                          config={"limits": limits or {}})
         self.neighbour.sh(f"""
-            {plan.ip} addr add {plan.stranger}/{plan.prefix_len} dev eth0
+            {plan.ip} addr add {plan.stranger}/{plan.prefix_len} dev eth0 {plan.nodad}
             {plan.ip} route add default via {plan.gateway}""")
         self.vm.guest.sysctl("net.ipv4.ip_local_port_range", OWN_PORTS)
         if silent:  # its kernel says nothing for the forged ports

@@ -175,7 +175,7 @@ def test_c08_an_address_the_host_gets_later_is_closed_too(lab, plan, world):
     server = lab.serve(servers.swallow, plan.any, 7000)
     vm = lab.vm("allow any any", args=["-v"])
     lab.stack.callback(world.ns.run, ["ip", "addr", "del", plan.late_interface, "dev", "lo"])
-    world.ns.sh(f"ip addr add {plan.late_interface} dev lo")
+    world.ns.sh(f"ip addr add {plan.late_interface} dev lo {plan.nodad}")
     wait_until(lambda: "addresses changed" in vm.weir.stderr(), what="weir's notice")
     assert not try_tcp(vm, plan.late_interface, 7000)
     vm.weir.expect(ev="deny", reason="deny.floor.host", dst=endpoint(plan.late_interface, 7000))
