@@ -100,6 +100,8 @@ def test_exec_address_and_routes_are_there_from_the_start(world, plan):
     done = run(world, [], ["sh", "-c", f"{plan.ip} -o addr show dev eth0; {plan.ip} route"])
     assert f" {plan.guest}/{plan.prefix_len} " in done.stdout, done
     assert f"default via {plan.gateway} " in done.stdout, done
+    (own,) = [line for line in done.stdout.splitlines() if f" {plan.guest}/" in line]
+    assert "tentative" not in own and ("nodad" in own) == (plan.nodad != ""), "it could not be sent from yet"
 
 
 def is_sanitized():
