@@ -1,7 +1,7 @@
 #include "datapath/asking.h"
 
-#include <string.h>
 
+#include "base/check.h"
 #include "datapath/admit.h"
 #include "datapath/flow_end.h"
 #include "datapath/flow_events.h"
@@ -14,14 +14,34 @@
 #include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 
-static struct decide_facts facts_of(const struct link *link, const struct flow_key *key, const struct addr *target,
-                                    enum decide_stage stage, const struct verdict *v)
+/* Facts for the embedder, with room for the names they borrow. */
+struct asked {
+    struct decide_facts facts;
+    const char *names[POLICY_WORLDS_MAX];
+};
+
+static const char *source_of(const char *name, enum decide_stage stage, const struct evidence *said, uint8_t proto)
 {
+    if (name[0] == '\0')
+        return "none";
+    if (stage != DECIDE_BYTES || !said || said->name[0] == '\0')
+        return "dns";
+    return proto == FRAME_PROTO_UDP ? "quic" : peek_name_src(said);
+}
+
+/* @said: with DECIDE_BYTES */
+static void gather(const struct link *link, const struct flow_key *key, const struct addr *target,
+                   enum decide_stage stage, const struct evidence *said, const struct verdict *v, struct asked *out)
+{
+    size_t count = pins_names_of(link->pins, &key->dst, instance_now(link->instance), out->names,
+                                 ARRAY_SIZE(out->names));
     const char *name = v->name;
 
-    if (name[0] == '\0') /* denied for its address, so for no name; the guest may have one for it all the same */
-        (void)pins_names_of(link->pins, &key->dst, instance_now(link->instance), &name, 1);
-    return (struct decide_facts){
+    if (said && said->name[0] != '\0')
+        name = said->name;
+    else if (name[0] == '\0' && count > 0) /* denied for its address, so for no name; the guest has one for it */
+        name = out->names[0];
+    out->facts = (struct decide_facts){
         .stage = stage,
         .guest = link_guest_name(link),
         .proto = verdict_proto(key->proto),
@@ -31,6 +51,10 @@ static struct decide_facts facts_of(const struct link *link, const struct flow_k
         .dst_port = key->port,
         .target = *target,
         .name = name,
+        .name_src = source_of(name, stage, said, key->proto),
+        .names = out->names,
+        .name_count = count < ARRAY_SIZE(out->names) ? count : ARRAY_SIZE(out->names),
+        .said = said,
     };
 }
 
@@ -69,9 +93,10 @@ void asking_forget(struct flow *flow)
 
 void asking_apply(const struct flow *flow, enum decide_answer answer, struct verdict *v)
 {
-    bool begun = flow->state != FLOW_ASKING;
-    struct decide_facts facts =
-        facts_of(flow->link, &flow->key, flow_target(flow), begun ? DECIDE_BYTES : DECIDE_OPEN, v);
+    struct decide_facts facts = {
+        .stage = flow->state == FLOW_ASKING ? DECIDE_OPEN : DECIDE_BYTES,
+        .proto = verdict_proto(flow->key.proto),
+    };
 
     hook_apply(flow->instance, &facts, answer, v);
 }
@@ -80,13 +105,13 @@ void asking_apply(const struct flow *flow, enum decide_answer answer, struct ver
 
 uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdict *v)
 {
-    struct decide_facts facts;
+    struct asked asked;
     uint64_t token;
 
     if (!link->instance->hook)
         return 0;
-    facts = facts_of(link, key, &key->dst, DECIDE_OPEN, v);
-    token = hook_ask(link->instance, &facts, v);
+    gather(link, key, &key->dst, DECIDE_OPEN, NULL, v, &asked);
+    token = hook_ask(link->instance, &asked.facts, v);
     check_limits(link, key, v);
     return token;
 }
@@ -111,9 +136,11 @@ static void settle(struct flow *flow, const struct verdict *v, enum group group)
 
 void asking_open(struct flow *flow, struct verdict *v, enum group group)
 {
-    struct decide_facts facts = facts_of(flow->link, &flow->key, flow_target(flow), DECIDE_OPEN, v);
-    uint64_t token = hook_ask(flow->instance, &facts, v);
+    struct asked asked;
+    uint64_t token;
 
+    gather(flow->link, &flow->key, flow_target(flow), DECIDE_OPEN, NULL, v, &asked);
+    token = hook_ask(flow->instance, &asked.facts, v);
     check_limits(flow->link, &flow->key, v);
     if (token != 0)
         wait_for(flow, token);
@@ -125,14 +152,13 @@ void asking_open(struct flow *flow, struct verdict *v, enum group group)
 
 bool asking_bytes(struct flow *flow, const struct evidence *said, struct verdict *v)
 {
-    struct decide_facts facts;
+    struct asked asked;
     uint64_t token;
 
     if (!flow->instance->hook)
         return false;
-    facts = facts_of(flow->link, &flow->key, flow_target(flow), DECIDE_BYTES, v);
-    facts.said = said;
-    token = hook_ask(flow->instance, &facts, v);
+    gather(flow->link, &flow->key, flow_target(flow), DECIDE_BYTES, said, v, &asked);
+    token = hook_ask(flow->instance, &asked.facts, v);
     if (token != 0)
         wait_for(flow, token);
     return token != 0;

@@ -40,7 +40,10 @@ struct decide_facts {
     struct addr src, dst;          /* dst: as the guest dialled it; of a question, the resolver it asked */
     struct addr target;            /* where it leads: dst, or what a name in fake-ip mode was resolved to */
     uint16_t src_port, dst_port;   /* 0 for ICMP */
-    const char *name;              /* asked for, or decided by; "" when none */
+    const char *name;              /* asked for, said, or decided by; "" when none */
+    const char *name_src;          /* whence: dns, sni, host, quic, or none */
+    const char *const *names;      /* all that are pinned to dst, the newest first */
+    size_t name_count;             /* at most POLICY_WORLDS_MAX */
     uint16_t dns_type;             /* DECIDE_DNS */
     const struct evidence *said;   /* DECIDE_BYTES; else NULL */
     const struct verdict *verdict; /* the policy's */

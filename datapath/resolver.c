@@ -113,6 +113,7 @@ static struct decide_facts facts_of(const struct question *q)
         .target = q->key.dst,
         .dst_port = q->key.port,
         .name = q->query.name,
+        .name_src = "dns",
         .dns_type = q->query.type,
     };
 }

@@ -21,7 +21,7 @@ def policy(*rules, **more):
     return {"policy": {"rules": list(rules)}, **more}
 
 
-def test_h10_rules_are_swapped_and_live_flows_judged_again(lab, plan):
+def test_c14_h10_rules_are_swapped_and_live_flows_judged_again(lab, plan):
     """One rule goes, one stays, one comes: the flow of the first is reset with policy.revoked, the second's goes on."""
     one, two = lab.serve(servers.echo), lab.serve(servers.echo, addr=plan.peer2)
     vm = lab.vm(config=policy(f"allow {plan.peer} tcp/{one.port}", f"allow {plan.peer2} tcp/{two.port}"))

@@ -89,7 +89,7 @@ def test_c25_exactly_so_many_bytes_up(lab, plan, link):
 
 
 @pytest.mark.parametrize("link", LINKS)
-def test_c25_a_long_upload_ends_at_its_bound(lab, plan, link):
+def test_c25_t76_a_long_upload_ends_at_its_bound(lab, plan, link):
     got = bytearray()
 
     def keep(conn):

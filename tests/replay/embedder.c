@@ -30,10 +30,15 @@ static bool is_stage(const struct line *line, enum decide_stage stage)
 
 static bool is_about(const struct line *line, const struct decide_facts *facts)
 {
-    const char *who = line_word(line, 1);
+    const char *who = line_word(line, 1), *by = line_get(line, 3, "by"), *guest = line_get(line, 3, "guest");
     char endpoint[ADDR_ENDPOINT_TEXT_MAX];
 
-    return strcmp(who, "*") == 0 || strcmp(who, facts->name) == 0 || (facts->said && strcmp(who, facts->said->name) == 0) ||
+    if ((by && strcmp(by, facts->name_src) != 0) || (guest && strcmp(guest, facts->guest) != 0))
+        return false;
+    for (size_t i = 0; i < facts->name_count; i++)
+        if (strcmp(who, facts->names[i]) == 0)
+            return true;
+    return strcmp(who, "*") == 0 || strcmp(who, facts->name) == 0 ||
            strcmp(who, addr_endpoint_format(&facts->dst, facts->dst_port, endpoint)) == 0;
 }
 
