@@ -1,6 +1,5 @@
 #include "datapath/asking.h"
 
-
 #include "base/check.h"
 #include "datapath/admit.h"
 #include "datapath/flow_end.h"

@@ -35,7 +35,7 @@ static bool is_about(const struct line *line, const struct decide_facts *facts)
 
     if ((by && strcmp(by, facts->name_src) != 0) || (guest && strcmp(guest, facts->guest) != 0))
         return false;
-    for (size_t i = 0; i < facts->name_count; i++)
+    for (size_t i = 0; facts->stage == DECIDE_OPEN && i < facts->name_count; i++)
         if (strcmp(who, facts->names[i]) == 0)
             return true;
     return strcmp(who, "*") == 0 || strcmp(who, facts->name) == 0 ||
