@@ -1,4 +1,5 @@
 """weir exec: a command whose only network is weir."""
+import json
 import os
 import re
 import shutil
@@ -50,6 +51,17 @@ def test_c05_exec_allowed_denied_and_logged(lab, plan, world):
     assert run(world, allow, [*url, "https://one.cdn.example/"]).returncode == 6   # could not resolve
     assert run(world, allow, [*url, f"http://{in_url(plan.cdn)}/"]).returncode == 7        # could not connect
     assert '"reason":"deny.default"' in open(log, encoding="utf-8").read()
+
+
+def test_d13_exec_with_a_fake_address_for_each_name(lab, plan, world):
+    """A program that knows nothing of it: it asks, and connects to what it is told."""
+    log = f"{lab.fresh_directory()}/log"
+    done = run(world, ["--dns-mode", "fake-ip", "--rule", "allow web.lab.example tcp/80", "--log", log],
+               ["curl", "-sS", f"-{plan.ip[-1]}", "-w", "%{remote_ip}", "http://web.lab.example/"])
+    assert done.returncode == 0 and "host=web.lab.example" in done.stdout, done
+    assert plan.web not in done.stdout
+    with open(log, encoding="utf-8") as file:
+        assert [json.loads(line)["peer"] for line in file] == [f"{in_url(plan.web)}:80"]
 
 
 @once
