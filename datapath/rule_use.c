@@ -147,19 +147,29 @@ static uint64_t smaller_bound(uint64_t bound, uint64_t rule_max)
     return rule_max > 0 && rule_max < bound ? rule_max : bound;
 }
 
+/* @also: the bounds of the rules it was under stay: what those let pass is still on its way. */
+static void bound(struct flow *flow, const struct verdict *v, bool also)
+{
+    if (!also)
+        flow->up_max = flow->down_max = UINT64_MAX;
+    for (unsigned i = 0; i < POLICY_LAYERS; i++) {
+        const struct rule *rule = rule_of(flow->link, v, i);
+
+        flow->up_max = smaller_bound(flow->up_max, rule ? rule->up_max : 0);
+        flow->down_max = smaller_bound(flow->down_max, rule ? rule->down_max : 0);
+    }
+}
+
 /* The flow is under these rules now; what it does not hold of them yet is counted. */
 static void hold(struct flow *flow, const struct verdict *v, bool paced)
 {
     struct link *link = flow->link;
 
-    flow->up_max = flow->down_max = UINT64_MAX;
     for (unsigned i = 0; i < POLICY_LAYERS; i++) {
         const struct rule *rule = rule_of(link, v, i);
 
         if (!rule)
             continue;
-        flow->up_max = smaller_bound(flow->up_max, rule->up_max);
-        flow->down_max = smaller_bound(flow->down_max, rule->down_max);
         if (rule->slot == flow->held_slots[i] || !link->rule_uses)
             continue;
         CHECK(flow->held_slots[i] == 0);
@@ -172,6 +182,7 @@ static void hold(struct flow *flow, const struct verdict *v, bool paced)
 
 void rule_use_hold(struct flow *flow, const struct verdict *v)
 {
+    bound(flow, v, flow->state == FLOW_OPEN);
     hold(flow, v, flow->kind != FLOW_PING);
 }
 
@@ -195,6 +206,7 @@ void rule_use_give(struct flow *flow)
 void rule_use_recount(struct flow *flow, const struct verdict *v)
 {
     rule_use_give(flow);
+    bound(flow, v, false);
     hold(flow, v, false);
 }
 
@@ -208,7 +220,8 @@ bool rule_use_move(struct flow *flow, const struct verdict *v, struct verdict *o
 
         if (flow->held_slots[i] == 0 || (rule && flow->held_slots[i] == rule->slot))
             continue;
-        use_of(flow->link, flow->held_slots[i])->credit += PACE_MS; /* it was no flow of that rule's */
+        if (flow->state != FLOW_OPEN) /* it was no flow of that rule's */
+            use_of(flow->link, flow->held_slots[i])->credit += PACE_MS;
         give_layer(flow, i);
     }
     layer = layer_met(flow->link, v, flow->held_slots, true, &reason);
