@@ -5,6 +5,7 @@
 #include "policy/tls.h"
 
 enum {
+    RECORD_ALERT = 21,
     RECORD_HANDSHAKE = 22,
     HANDSHAKE_SERVER_HELLO = 2,
     RANDOM_AT = 6, /* in a ServerHello, behind its head and version */
@@ -76,7 +77,7 @@ static void hello_add(struct tls_follow *f, uint8_t byte)
 static void head_add(struct tls_follow *f, uint8_t byte)
 {
     f->head[f->head_len++] = byte;
-    if (f->head[0] != RECORD_HANDSHAKE) {
+    if (f->head[0] != RECORD_HANDSHAKE && f->head[0] != RECORD_ALERT) {
         f->server = TLS_SERVER_OTHER;
         return;
     }
@@ -95,7 +96,8 @@ void tls_follow_server(struct tls_follow *f, const uint8_t *bytes, size_t len)
             head_add(f, bytes[i]);
         } else {
             f->record_left--;
-            hello_add(f, bytes[i]);
+            if (f->head[0] == RECORD_HANDSHAKE) /* an alert may be a warning: what counts is still to come */
+                hello_add(f, bytes[i]);
         }
     }
 }

@@ -86,6 +86,23 @@ static void test_t30_second_hello(void **state)
     assert_int_equal(ask(&f, &guest, &passed, &e), FOLLOW_OPAQUE);
 }
 
+/* A warning (unrecognized_name, RFC 6066 section 3) is not yet the server's answer. */
+static void test_t30_retry_behind_a_warning(void **state)
+{
+    static struct bytes guest;
+    struct tls_follow f = begun(&guest);
+    struct evidence e;
+    size_t passed = 0;
+
+    (void)state;
+    put_second(&guest, RAW(SNI_OK));
+    for (size_t i = 0; i < 7; i++)
+        tls_follow_server(&f, (const uint8_t *)"\x15\3\3\0\2\1\x70" + i, 1);
+    assert_int_equal(ask(&f, &guest, &passed, &e), FOLLOW_HOLD);
+    server(&f, RAW(RETRY_HELLO), 7);
+    assert_int_equal(ask(&f, &guest, &passed, &e), FOLLOW_JUDGE);
+}
+
 static void test_t30_second_hello_unreadable(void **state)
 {
     static struct bytes guest;
@@ -134,7 +151,8 @@ static void test_t34_other_answers(void **state)
         { "one that differs in its random's last byte", RAW("\x16\3\3\0\x26\2\0\0\x28\3\3"
           "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91"
           "\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9d") },
-        { "an alert", RAW("\x15") },
+        { "application data", RAW("\x17") },
+        { "a warning, then another message", RAW("\x15\3\3\0\2\1\x70\x16\3\3\0\1\1") },
         { "no TLS", RAW("H") },
         { "another message", RAW("\x16\3\3\0\1\1") },
         { "an empty record", RAW("\x16\3\3\0\0") },
@@ -180,6 +198,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_t30_second_hello),
+        cmocka_unit_test(test_t30_retry_behind_a_warning),
         cmocka_unit_test(test_t30_second_hello_unreadable),
         cmocka_unit_test(test_t31_early_data_passes),
         cmocka_unit_test(test_t34_other_answers),
