@@ -137,18 +137,24 @@ size_t follow_allowance(struct flow *flow)
     struct follow *f = flow->as.bridge.follow;
     size_t held = tcp_conn_held(&flow->conn);
     uint8_t bytes[PEEK_BYTES_MAX];
+    size_t at = 0, len = 0; /* of `bytes`, behind what passed: copied once, however many steps it takes */
 
     if (too_late(flow))
         return end(flow);
     if (flow->token != 0)
         return f->passed; /* the embedder has been asked about the next bytes */
     while (f->passed < held && f->passed < AHEAD_BYTES_MAX) {
-        size_t len = tcp_conn_copy(&flow->conn, f->passed, bytes, sizeof(bytes)), n = 0;
         struct evidence e;
+        size_t n = 0;
 
-        switch (step(f, bytes, len, &n, &e)) {
+        if (at == len) {
+            len = tcp_conn_copy(&flow->conn, f->passed, bytes, sizeof(bytes));
+            at = 0;
+        }
+        switch (step(f, bytes + at, len - at, &n, &e)) {
         case FOLLOW_PASS:
             f->passed += n;
+            at += n;
             continue;
         case FOLLOW_JUDGE:
             if (!judge(flow, &e))
@@ -156,6 +162,10 @@ size_t follow_allowance(struct flow *flow)
             allow(f);
             continue;
         case FOLLOW_MORE:
+            if (at > 0) {
+                at = len; /* there may be more than was copied */
+                continue;
+            }
             if (!tcp_conn_eof(&flow->conn) || f->passed + len < held)
                 return f->passed;
             e = (struct evidence){
