@@ -66,14 +66,18 @@ static void check_limits(struct link *link, const struct flow_key *key, struct v
 
 /* ---- waiting ---- */
 
+static bool is_parked(const struct flow *flow)
+{
+    return flow->kind == FLOW_TCP && !flow->accepted;
+}
+
 /* A SYN waits for HOOK_PARK_MS at most; then the guest is accepted, and waits on. */
 static void arm(struct flow *flow)
 {
     uint64_t until_ms = flow->asked_ms + flow->instance->config.hook.decide_ms;
     uint64_t park_ms = flow->asked_ms + HOOK_PARK_MS;
-    bool parked = flow->kind == FLOW_TCP && !flow->accepted;
 
-    flow_set_deadline(&flow->instance->flows, flow, parked && park_ms < until_ms ? park_ms : until_ms);
+    flow_set_deadline(&flow->instance->flows, flow, is_parked(flow) && park_ms < until_ms ? park_ms : until_ms);
 }
 
 static void wait_for(struct flow *flow, uint64_t token)
@@ -212,7 +216,8 @@ void asking_due(struct flow *flow)
         return;
     }
     if (instance_now(in) < flow->asked_ms + in->config.hook.decide_ms) {
-        admit_accept(flow);
+        if (is_parked(flow))
+            admit_accept(flow);
         if (!flow->killed)
             arm(flow);
         return;

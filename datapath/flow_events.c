@@ -109,9 +109,7 @@ static void on_gone(struct tcp_conn *conn, enum tcp_gone why)
     /* Both ends said FIN; what the host has not taken yet is still held and still goes there. */
     if (why == TCP_GONE_CLOSED && flow->state == FLOW_OPEN && flow->kind == FLOW_TCP &&
         flow->as.bridge.up.state != HALF_SHUT) {
-        struct instance *in = flow->instance;
-
-        flow_set_deadline(&in->flows, flow, instance_now(in) + INSTANCE_LINGER_MS);
+        flow_arm_idle(flow);
         return;
     }
     /* What came before a reset has come: the server's kernel would have kept it for its program, too. */
@@ -187,24 +185,36 @@ static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
     return a_ms == 0 || (b_ms > 0 && b_ms < a_ms) ? b_ms : a_ms;
 }
 
+static bool guest_is_gone(const struct flow *flow)
+{
+    bool is_tcp = flow->kind == FLOW_TCP || flow->kind == FLOW_DNS_TCP;
+
+    return is_tcp && flow->accepted && !tcp_conn_live(&flow->conn);
+}
+
 void flow_arm_idle(struct flow *flow)
 {
+    struct instance *in = flow->instance;
     uint64_t idle_ms = idle_ms_of(flow);
     uint64_t due_ms = earlier(idle_ms > 0 ? flow->active_ms + idle_ms : 0, end_of_life(flow));
 
-    flow_set_deadline(&flow->instance->flows, flow, earlier(due_ms, keepalive_due(flow)));
+    if (flow->token != 0)
+        return; /* its deadline is the embedder's */
+    if (guest_is_gone(flow)) /* what it left behind has this long to be taken */
+        due_ms = instance_now(in) + INSTANCE_LINGER_MS;
+    else
+        due_ms = earlier(due_ms, keepalive_due(flow));
+    flow_set_deadline(&in->flows, flow, due_ms);
 }
 
 static void open_is_due(struct flow *flow)
 {
     uint64_t now_ms = instance_now(flow->instance), end_ms = end_of_life(flow), idle_ms = idle_ms_of(flow);
-    bool is_tcp = flow->kind == FLOW_TCP || flow->kind == FLOW_DNS_TCP;
     uint64_t keepalive_ms = keepalive_due(flow);
-    bool guest_gone = is_tcp && flow->accepted && !tcp_conn_live(&flow->conn);
 
     if (keepalive_ms > 0 && keepalive_ms <= now_ms)
         bridge_keep_alive(flow);
-    if (guest_gone) /* what it left behind was not taken in time */
+    if (guest_is_gone(flow)) /* what it left behind was not taken in time */
         flow_kill(flow, FLOW_CLOSE_IDLE, flow->verdict.reason);
     else if (end_ms > 0 && end_ms <= now_ms)
         flow_kill(flow, FLOW_CLOSE_LIMIT, flow->verdict.reason);

@@ -150,7 +150,7 @@ unsigned verdict_rejudge(struct instance *in, enum reason reason)
             /* Rules have new numbers, and a flow being dialled may have to be judged by its bytes now. */
             flow_set_verdict(flow, &v);
             rule_use_recount(flow, &v);
-            if (flow->state == FLOW_JUDGING && v.strict && flow->peek_from_ms == 0)
+            if (flow->state == FLOW_JUDGING && v.strict && flow->peek_from_ms == 0 && flow->token == 0)
                 peek_start(flow);
         } else {
             flow_kill(flow, FLOW_CLOSE_POLICY, reason);

@@ -85,6 +85,7 @@ static void set_policy(void *ctx, const char *file)
     read_config_file(r, file, &config);
     policy = config_policy(&config);
     CHECK(policy && instance_set_policy(r->instance, policy) >= 0);
+    instance_set_limits(r->instance, &config.instance.limits);
     policy_unref(policy);
     config_deinit(&config);
 }
