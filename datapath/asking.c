@@ -10,7 +10,6 @@
 #include "datapath/peek.h"
 #include "datapath/relay.h"
 #include "datapath/relay_quic.h"
-#include "datapath/rule_use.h"
 #include "datapath/verdicts.h"
 
 /* Facts for the embedder, with room for the names they borrow. */
@@ -55,13 +54,6 @@ static void gather(const struct link *link, const struct flow_key *key, const st
         .name_count = count < ARRAY_SIZE(out->names) ? count : ARRAY_SIZE(out->names),
         .said = said,
     };
-}
-
-/* What the embedder let in is under the floor's limits all the same. */
-static void check_limits(struct link *link, const struct flow_key *key, struct verdict *v)
-{
-    if (v->reason == REASON_OK_HOOK)
-        rule_use_check(link, key, v);
 }
 
 /* ---- waiting ---- */
@@ -115,7 +107,7 @@ uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdic
         return 0;
     gather(link, key, &key->dst, DECIDE_OPEN, NULL, v, &asked);
     token = hook_ask(link->instance, &asked.facts, v);
-    check_limits(link, key, v);
+    verdict_let_in(link, key, &key->dst, v);
     return token;
 }
 
@@ -144,7 +136,7 @@ void asking_open(struct flow *flow, struct verdict *v, enum group group)
 
     gather(flow->link, &flow->key, flow_target(flow), DECIDE_OPEN, NULL, v, &asked);
     token = hook_ask(flow->instance, &asked.facts, v);
-    check_limits(flow->link, &flow->key, v);
+    verdict_let_in(flow->link, &flow->key, flow_target(flow), v);
     if (token != 0)
         wait_for(flow, token);
     else
@@ -169,14 +161,28 @@ bool asking_bytes(struct flow *flow, const struct evidence *said, struct verdict
 
 /* ---- answers ---- */
 
+/* Of two addresses the second may not go on with the first any more. */
+static void check_second(struct flow *flow, const struct verdict *v, enum group group)
+{
+    struct verdict second;
+    enum group second_group;
+
+    if (flow->to[1].family == ADDR_NONE)
+        return;
+    verdict_open(flow->link, &flow->key, &flow->to[1], &second, &second_group);
+    if (!verdict_same(v, &second) || group != second_group)
+        flow->to[1] = (struct addr){.family = ADDR_NONE};
+}
+
 static void new_flow_decided(struct flow *flow, enum decide_answer answer)
 {
     struct verdict v;
     enum group group;
 
     verdict_open(flow->link, &flow->key, flow_target(flow), &v, &group); /* the policy may be another one by now */
+    check_second(flow, &v, group);
     asking_apply(flow, answer, &v);
-    check_limits(flow->link, &flow->key, &v);
+    verdict_let_in(flow->link, &flow->key, flow_target(flow), &v);
     settle(flow, &v, group);
 }
 

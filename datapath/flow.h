@@ -6,11 +6,11 @@
  *          CLAIMED → PEEKING → DIALING → OPEN                     (name ambiguous: the guest is accepted first)
  *          CLAIMED → PEEKING → OPEN                               (QUIC that is read: its datagrams are held)
  *          CLAIMED → OPEN                                         (UDP, ping, and DNS over TCP: nothing is dialled)
- *          CLAIMED → ASKING → as from CLAIMED                     (its destination stands for a name: named.c)
+ *          CLAIMED → ASKING → as from CLAIMED                     (the embedder is asked, or where its name leads)
  *   any but FREE → CLOSING
  *
  *   CLAIMED   found by its key; must leave this state before the entry point that claimed it returns
- *   ASKING    the name is being resolved; the guest's SYN is parked, or its datagrams are held
+ *   ASKING    a word from elsewhere is waited for (asking.h); the guest's SYN is parked, or its datagrams are held
  *   DIALING   the host socket connects; the guest's SYN is parked, or its bytes are held
  *   PEEKING   the guest is connected, its bytes are held and read for a name; nothing was dialled
  *   JUDGING   both sides are connected; the server's bytes flow, the guest's are held
@@ -130,6 +130,7 @@ struct flow {
     uint8_t closing;              /* uv handles on their way out */
     bool recorded, accepted, killed, host_closed;
     bool refused;                 /* an alert or a 403 is on its way */
+    bool let_in;                  /* by the embedder, past the policy's default */
     bool counts_dial, counts_half_open, counts_live, counts_peek;
     enum flow_close close_how;    /* which end came first */
     struct addr to[DIAL_ADDRS_MAX]; /* where it goes when key.dst stands for a name; ADDR_NONE: to key.dst */

@@ -152,36 +152,19 @@ static bool is_asked(const struct instance *in, enum decide_stage stage)
     return in->hook && in->config.hook.stages & stage;
 }
 
-bool hook_default_denies(const struct verdict *v)
-{
-    if (v->action != VERDICT_DENY || v->layer != POLICY_LAYER_POLICY || v->rule >= 0)
-        return false;
-    switch (v->reason) {
-    case REASON_DENY_DEFAULT:
-    case REASON_NAME_UNPINNED:
-    case REASON_NAME_MISMATCH:
-    case REASON_NAME_MISSING:
-    case REASON_NAME_AMBIGUOUS:
-    case REASON_PROTO_UNKNOWN:
-    case REASON_PEEK_TIMEOUT:
-    case REASON_DNS_DENIED:
-        return true;
-    default:
-        return false;
-    }
-}
-
 bool hook_may_overturn(const struct instance *in, enum decide_stage stage, const struct verdict *v)
 {
-    return stage != DECIDE_BYTES && is_asked(in, stage) && hook_default_denies(v);
+    return stage != DECIDE_BYTES && is_asked(in, stage) && v->by_default;
 }
 
-void hook_overturn(struct verdict *v)
+void hook_have_read(const struct instance *in, enum rule_proto proto, bool said, struct verdict *v)
 {
-    v->action = VERDICT_ALLOW;
-    v->reason = REASON_OK_HOOK;
-    v->audited = v->strict = v->other_rules = false;
-    v->follows_hello = v->follows_http = v->names_denied;
+    if (proto != RULE_TCP || v->action != VERDICT_ALLOW || !is_asked(in, DECIDE_BYTES))
+        return;
+    if (!said)
+        v->action = VERDICT_JUDGE;
+    else if (v->name[0] == '\0') /* else a rule says how far its name is followed */
+        v->follows_hello = v->follows_http = true;
 }
 
 static void deny(struct verdict *v, enum reason reason)
@@ -193,25 +176,19 @@ static void deny(struct verdict *v, enum reason reason)
     v->reason = reason;
     v->layer = POLICY_LAYER_POLICY;
     v->rule = -1;
-    v->audited = false;
+    v->by_default = v->audited = false;
 }
 
 void hook_apply(const struct instance *in, const struct decide_facts *facts, enum decide_answer answer,
                 struct verdict *v)
 {
-    bool reads = v->names_denied || in->config.hook.stages & DECIDE_BYTES;
-
     if (answer == DECIDE_DENY) {
         deny(v, REASON_DENY_HOOK);
-        return;
+    } else if (hook_may_overturn(in, facts->stage, v)) {
+        v->action = VERDICT_ALLOW;
+        v->reason = REASON_OK_HOOK;
+        v->by_default = false;
     }
-    if (!hook_may_overturn(in, facts->stage, v))
-        return;
-    if (facts->proto == RULE_UDP && v->names_denied)
-        return; /* the denied name could be in it, and nobody reads it */
-    hook_overturn(v);
-    if (facts->stage == DECIDE_OPEN && facts->proto == RULE_TCP && reads)
-        v->action = VERDICT_JUDGE; /* a denied name stays denied, and what it says may be wanted */
 }
 
 uint64_t hook_ask(struct instance *in, struct decide_facts *facts, struct verdict *v)

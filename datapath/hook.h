@@ -88,15 +88,16 @@ uint64_t hook_ask(struct instance *in, struct decide_facts *facts, struct verdic
 /** Whether @verdict denies something that an embedder could allow at this stage. */
 bool hook_may_overturn(const struct instance *in, enum decide_stage stage, const struct verdict *verdict);
 
-/** Make of the policy's verdict what holds with @answer (not DECIDE_PENDING). */
+/**
+ * Make of the policy's verdict what holds with @answer (not DECIDE_PENDING).
+ *
+ * Of a flow that is let in past the default (ok.hook) the policy has more to say: verdict_let_in().
+ */
 void hook_apply(const struct instance *in, const struct decide_facts *facts, enum decide_answer answer,
                 struct verdict *verdict);
 
-/** Whether only the policy's default denies, not a rule, a floor, or bytes that cannot be read. */
-bool hook_default_denies(const struct verdict *verdict);
-
-/** Allow it: ok.hook. */
-void hook_overturn(struct verdict *verdict);
+/** What the policy lets pass unread is read all the same where the embedder wants to hear what flows say. */
+void hook_have_read(const struct instance *in, enum rule_proto proto, bool said, struct verdict *verdict);
 
 /** Who waits for the answer. */
 void hook_bind_flow(struct instance *in, uint64_t token, struct flow *flow);

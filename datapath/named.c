@@ -51,11 +51,6 @@ void named_start(struct flow *flow)
 
 /* ---- the verdict ---- */
 
-static bool same_verdict(const struct verdict *a, const struct verdict *b)
-{
-    return a->action == b->action && a->layer == b->layer && a->rule == b->rule && a->strict == b->strict;
-}
-
 /*
  * Where the flow may go: the first address that is allowed and, for TCP, the next one of which the very same is said.
  *
@@ -87,7 +82,7 @@ static bool choose(struct flow *flow, const struct dns_answer *answer, struct ve
             flow->asked |= GOT_DENIED;
             continue;
         }
-        if (count > 0 && (!same_verdict(&v, out_verdict) || group != *out_group))
+        if (count > 0 && (!verdict_same(&v, out_verdict) || group != *out_group))
             continue;
         flow->to[count++] = *a;
         *out_verdict = v;

@@ -32,26 +32,58 @@ void verdict_gather(const struct link *link, const struct flow_key *key, const s
     };
 }
 
-void verdict_open(struct link *link, const struct flow_key *key, const struct addr *target,
-                  struct verdict *out_verdict, enum group *out_group)
+static void judge_new(struct link *link, const struct flow_key *key, const struct addr *target, bool let_in,
+                      struct verdict *out_verdict)
 {
     struct verdict_facts known;
 
     verdict_gather(link, key, target, &known);
+    known.facts.let_in = let_in;
     policy_judge(link->instance->policy, &known.facts, out_verdict);
-    *out_group = policy_group(link->instance->policy, target);
-    if (out_verdict->action != VERDICT_DENY && *out_group == GROUP_GUEST) /* no guest is reached through the host */
-        *out_verdict = verdict_deny(REASON_FLOOR_GUEST);
+    if (out_verdict->action != VERDICT_DENY && policy_group(link->instance->policy, target) == GROUP_GUEST)
+        *out_verdict = verdict_deny(REASON_FLOOR_GUEST); /* no guest is reached through the host */
     rule_use_check(link, key, out_verdict);
+    hook_have_read(link->instance, known.facts.proto, false, out_verdict);
+}
+
+void verdict_open(struct link *link, const struct flow_key *key, const struct addr *target,
+                  struct verdict *out_verdict, enum group *out_group)
+{
+    judge_new(link, key, target, false, out_verdict);
+    *out_group = policy_group(link->instance->policy, target);
+}
+
+void verdict_let_in(struct link *link, const struct flow_key *key, const struct addr *target, struct verdict *v)
+{
+    if (v->reason == REASON_OK_HOOK)
+        judge_new(link, key, target, true, v);
+}
+
+bool verdict_same(const struct verdict *a, const struct verdict *b)
+{
+    return a->action == b->action && a->layer == b->layer && a->rule == b->rule && a->strict == b->strict &&
+           memcmp(a->rules, b->rules, sizeof(a->rules)) == 0;
+}
+
+/* Until its first bytes are judged, a flow's name is one that it may have; later ones come and go. */
+static void hold_pin(struct flow *flow, const char *name)
+{
+    struct pin_name *pin = pins_hold(flow->link->pins, name); /* NULL: judged by what was said alone */
+
+    if (!pin)
+        return;
+    pins_release(flow->link->pins, flow->pin);
+    flow->pin = pin;
 }
 
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src)
 {
     flow_set_verdict(flow, verdict);
+    flow->let_in = flow->let_in || verdict->reason == REASON_OK_HOOK;
     rule_use_hold(flow, verdict);
     flow->name_src = verdict->name[0] != '\0' ? name_src : "none";
-    if (!flow->pin && verdict->name[0] != '\0')
-        flow->pin = pins_hold(flow->link->pins, verdict->name); /* NULL: judged by what was said alone */
+    if (verdict->name[0] != '\0' && (!flow->pin || flow->state != FLOW_OPEN))
+        hold_pin(flow, verdict->name);
 }
 
 struct verdict verdict_deny(enum reason reason)
@@ -66,48 +98,46 @@ struct verdict verdict_unknown(void)
 }
 
 /* What is known of a flow that lives. */
-static void gather_live(const struct flow *flow, struct verdict_facts *out_facts)
+static void gather_live(const struct flow *flow, const struct addr *target, struct verdict_facts *out_facts)
 {
-    size_t n;
+    const char *kept[] = {flow->pin ? pins_held_name(flow->pin) : NULL, flow->pin ? flow->name : NULL};
 
-    verdict_gather(flow->link, &flow->key, flow_target(flow), out_facts);
-    n = out_facts->facts.name_count;
-    if (flow->pin && flow->name && n < ARRAY_SIZE(out_facts->names)) {
-        out_facts->names[n] = flow->name;
-        out_facts->facts.name_count++;
-    }
+    verdict_gather(flow->link, &flow->key, target, out_facts);
+    out_facts->facts.let_in = flow->let_in;
+    for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+        if (kept[i] && out_facts->facts.name_count < ARRAY_SIZE(out_facts->names))
+            out_facts->names[out_facts->facts.name_count++] = kept[i];
 }
 
-/* What the embedder let in past the default is not for the default to deny. */
-static void stand_by_hook(const struct flow *flow, struct verdict *v)
+/* As if the flow went to @target. */
+static void judge_at(const struct flow *flow, const struct addr *target, const struct evidence *evidence,
+                     struct verdict *out_verdict)
 {
-    if (flow->verdict.reason == REASON_OK_HOOK && hook_default_denies(v))
-        hook_overturn(v);
+    struct verdict_facts known;
+
+    gather_live(flow, target, &known);
+    known.facts.evidence = evidence;
+    policy_judge(flow->instance->policy, &known.facts, out_verdict);
+    hook_have_read(flow->instance, known.facts.proto, evidence->kind != EVIDENCE_UNKNOWN, out_verdict);
 }
 
 void verdict_judge_bytes(const struct flow *flow, const struct evidence *evidence, struct verdict *out_verdict)
 {
-    struct verdict_facts known;
-
-    gather_live(flow, &known);
-    known.facts.evidence = evidence;
-    policy_judge(flow->instance->policy, &known.facts, out_verdict);
-    stand_by_hook(flow, out_verdict);
+    judge_at(flow, flow_target(flow), evidence, out_verdict);
 }
 
 void verdict_judge_silent(const struct flow *flow, struct verdict *out_verdict)
 {
     struct verdict_facts known;
 
-    gather_live(flow, &known);
+    gather_live(flow, flow_target(flow), &known);
     policy_judge_silent(flow->instance->policy, &known.facts, out_verdict);
-    stand_by_hook(flow, out_verdict);
 }
 
 /* ---- a new policy ---- */
 
 /* Judge with all that is known of the flow by now. */
-static void judge_again(const struct flow *flow, struct verdict *out_verdict)
+static void judge_again(const struct flow *flow, const struct addr *target, struct verdict *out_verdict)
 {
     struct evidence evidence = {.kind = (enum evidence_kind)flow->evidence_kind, .ech = flow->ech};
 
@@ -116,15 +146,23 @@ static void judge_again(const struct flow *flow, struct verdict *out_verdict)
     /* Nothing was read: the weakest that could be meant. QUIC that nobody reads cannot be read from now on. */
     if (flow->state == FLOW_OPEN && evidence.kind == EVIDENCE_UNKNOWN && flow->kind == FLOW_TCP)
         evidence.kind = EVIDENCE_OPAQUE;
-    verdict_judge_bytes(flow, &evidence, out_verdict);
+    judge_at(flow, target, &evidence, out_verdict);
 }
 
-/* Whether the flow may go on as it stands: one that is dialled already cannot be asked for its name first. */
+/*
+ * Whether the flow may go on as it stands: one that is dialled already cannot be asked for its name first, and one that
+ * is dialled to two addresses may come to either.
+ */
 static bool stands(const struct flow *flow, const struct verdict *v)
 {
-    if (v->action == VERDICT_DENY)
+    struct verdict second;
+
+    if (v->action == VERDICT_DENY || (v->action == VERDICT_PEEK && flow->state != FLOW_PEEKING))
         return false;
-    return v->action != VERDICT_PEEK || flow->state == FLOW_PEEKING || (flow->state == FLOW_DIALING && flow->accepted);
+    if (flow->to[1].family == ADDR_NONE)
+        return true;
+    judge_again(flow, &flow->to[1], &second);
+    return verdict_same(v, &second) && policy_group(flow->instance->policy, &flow->to[1]) == flow->group;
 }
 
 static bool is_judged(const struct flow *flow)
@@ -145,7 +183,7 @@ unsigned verdict_rejudge(struct instance *in, enum reason reason)
         if (!is_judged(flow))
             continue;
         flow->group = policy_group(in->policy, flow_target(flow));
-        judge_again(flow, &v);
+        judge_again(flow, flow_target(flow), &v);
         if (stands(flow, &v)) {
             /* Rules have new numbers, and a flow being dialled may have to be judged by its bytes now. */
             flow_set_verdict(flow, &v);

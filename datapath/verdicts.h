@@ -30,6 +30,9 @@ void verdict_gather(const struct link *link, const struct flow_key *key, const s
 void verdict_open(struct link *link, const struct flow_key *key, const struct addr *target,
                   struct verdict *out_verdict, enum group *out_group);
 
+/** The same for a flow that the embedder let in past the default (ok.hook): what rules by name still have to say. */
+void verdict_let_in(struct link *link, const struct flow_key *key, const struct addr *target, struct verdict *verdict);
+
 /** Judge a flow by what its bytes said. A name it holds stays pinned to its destination for as long as it lives. */
 void verdict_judge_bytes(const struct flow *flow, const struct evidence *evidence, struct verdict *out_verdict);
 
@@ -41,6 +44,9 @@ void verdict_judge_silent(const struct flow *flow, struct verdict *out_verdict);
  * count (datapath/rule_use.h: their limits are looked at before).
  */
 void verdict_keep(struct flow *flow, const struct verdict *verdict, const char *name_src);
+
+/** Whether both say the same by the same rules: what one says of a flow to one address holds for the other. */
+bool verdict_same(const struct verdict *a, const struct verdict *b);
 
 /** As the policy calls it; @proto: enum frame_proto. */
 enum rule_proto verdict_proto(uint8_t proto);

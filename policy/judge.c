@@ -33,7 +33,7 @@ static struct verdict verdict_of(const struct outcome *o, enum verdict_action ac
 
 static struct verdict allowed(const struct outcome *o, enum verdict_action action, const char *name)
 {
-    enum reason reason = o->rule >= 0 ? REASON_OK_RULE : REASON_OK_DEFAULT;
+    enum reason reason = o->rule >= 0 ? REASON_OK_RULE : o->let_in ? REASON_OK_HOOK : REASON_OK_DEFAULT;
 
     return verdict_of(o, action, reason, o->by_name ? name : NULL);
 }
@@ -80,12 +80,6 @@ static struct verdict denied_at_open(const struct worlds *worlds, const struct o
     else if (worlds_is_dns_bypass(worlds))
         reason = REASON_DNS_BYPASS;
     return verdict_of(o, VERDICT_DENY, reason, NULL);
-}
-
-/* Whether some layer asks a name rule of that kind before its decider. */
-static bool names_denied(const struct worlds *worlds)
-{
-    return worlds->views[POLICY_LAYER_FLOOR].name_denies || worlds->views[POLICY_LAYER_POLICY].name_denies;
 }
 
 /* Whether it matters which name it is, even when all are allowed: one is under audit or has limits of its own. */
@@ -138,7 +132,7 @@ static struct verdict judge_quic(const struct worlds *worlds)
     struct survey s;
     struct verdict v;
 
-    if (plain.allow && !names_denied(worlds) && !(inspects && names_matter(worlds)))
+    if (plain.allow && !worlds_names_denied(worlds) && !(inspects && names_matter(worlds)))
         return allowed(&plain, VERDICT_ALLOW, NULL);
     if ((plain.allow || by_name) && (refused || !inspects))
         return verdict_of(&plain, VERDICT_DENY, REASON_QUIC_DENIED, NULL);
@@ -167,7 +161,7 @@ static struct verdict judge_open(const struct worlds *worlds)
     struct verdict v;
 
     if (plain.allow) {
-        v = allowed(&plain, names_denied(worlds) || names_matter(worlds) ? VERDICT_JUDGE : VERDICT_ALLOW, NULL);
+        v = allowed(&plain, worlds_names_denied(worlds) || names_matter(worlds) ? VERDICT_JUDGE : VERDICT_ALLOW, NULL);
         v.other_rules = names_matter(worlds);
         return v;
     }
@@ -201,7 +195,7 @@ static struct verdict judge_nameless(const struct worlds *worlds, const struct w
     struct survey s;
 
     /* What a server of TLS stumbles over, one of QUIC drops, and takes the hello behind it: a denied name's, maybe. */
-    if (plain.allow && !(worlds->quic && w->kind == WORLD_BAD && names_denied(worlds)))
+    if (plain.allow && !(worlds->quic && w->kind == WORLD_BAD && worlds_names_denied(worlds)))
         return allowed(&plain, VERDICT_ALLOW, NULL);
     s = worlds_survey(worlds, *w, false);
     if (worlds_agree(worlds, &s))
@@ -280,7 +274,8 @@ void policy_judge(const struct policy *policy, const struct facts *facts,
     if ((v.action == VERDICT_JUDGE || v.action == VERDICT_PEEK) && facts->evidence &&
         facts->evidence->kind != EVIDENCE_UNKNOWN)
         v = judge_evidence(&worlds);
-    v.names_denied = names_denied(&worlds);
+    v.by_default = v.action == VERDICT_DENY && v.layer == POLICY_LAYER_POLICY && v.rule < 0 &&
+                   v.reason != REASON_QUIC_DENIED && worlds_default_reaches(&worlds);
     *out_verdict = v;
 }
 

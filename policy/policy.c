@@ -271,6 +271,7 @@ void policy_judge_name(const struct policy *policy, const char *name, int64_t wa
         if (!answer.allow) {
             v.action = VERDICT_DENY;
             v.reason = REASON_DNS_DENIED;
+            v.by_default = v.layer == POLICY_LAYER_POLICY && v.rule < 0;
             v.audited = false;
         }
     }

@@ -70,6 +70,7 @@ struct facts {
     size_t name_count;
     bool names_more;                  /* there are more than fit: unknown pinned names exist */
     const struct evidence *evidence;  /* borrowed; NULL or EVIDENCE_UNKNOWN before the first byte */
+    bool let_in;                      /* a verdict was `by_default`, and the embedder allows: the default does, too */
     int64_t wall_s;                   /* for expires= */
 };
 
@@ -90,7 +91,7 @@ struct verdict {
     bool other_rules;         /* JUDGE, PEEK: the guest's bytes may show that other rules allow it */
     bool audited;             /* an audit rule let it pass: would have been denied */
     bool strict;              /* JUDGE: silence or opaque bytes end in a denial; the wait has its own deadline */
-    bool names_denied;        /* some deny rule by name covers this protocol and port */
+    bool by_default;          /* DENY: only since the policy's default is no `allow` (facts.let_in) */
     bool follows_hello;       /* ALLOW by what was read: a second ClientHello would be judged ... */
     bool follows_http;        /* ... and so would be every further request */
     char name[NAME_TEXT_MAX + 1]; /* the name it was decided by, "" when none */

@@ -11,6 +11,22 @@ bool worlds_is_dns_bypass(const struct worlds *worlds)
     return (f->proto == RULE_TCP || f->proto == RULE_UDP) && f->port == MATCH_PORT_DOT;
 }
 
+bool worlds_names_denied(const struct worlds *worlds)
+{
+    return worlds->views[POLICY_LAYER_FLOOR].name_denies || worlds->views[POLICY_LAYER_POLICY].name_denies;
+}
+
+static bool default_opens(const struct worlds *worlds)
+{
+    /* Encrypted DNS is opened by a rule written for its port, never in passing. */
+    return worlds->dst.group == GROUP_PUBLIC && !worlds->dst.unrouted && !worlds_is_dns_bypass(worlds);
+}
+
+bool worlds_default_reaches(const struct worlds *worlds)
+{
+    return default_opens(worlds) && !(worlds->facts->proto == RULE_UDP && worlds_names_denied(worlds));
+}
+
 /* Elsewhere than on QUIC's own port a rule has to write its ports: not all UDP of a name is QUIC. */
 static bool inspects(const struct rule *rule, const struct facts *f)
 {
@@ -47,8 +63,7 @@ static void find_decider(struct view *view, const struct worlds *worlds)
         view->decider_allows = layer->rules[view->end].action != RULE_DENY;
         view->decider_audits = layer->rules[view->end].action == RULE_AUDIT;
     } else {
-        view->decider_allows = !layer->present || (layer->allow_default && !worlds_is_dns_bypass(worlds) &&
-                                                   worlds->dst.group == GROUP_PUBLIC && !worlds->dst.unrouted);
+        view->decider_allows = !layer->present || (layer->allow_default && default_opens(worlds));
         view->decider_audits = false;
     }
 }
@@ -61,7 +76,7 @@ static void view_fill(struct view *view, const struct worlds *worlds, const stru
     view->layer = layer;
     find_decider(view, worlds);
     view->name_allows = view->name_denies = view->name_audits = view->inspects = false;
-    view->name_limits = false;
+    view->name_limits = view->let_in = false;
     view->watch = view->end;
     for (unsigned i = 0; i < index->shape_count && index->shapes[i] < view->end; i++) {
         const struct rule *rule = &layer->rules[index->shapes[i]];
@@ -214,6 +229,7 @@ static void view_walk(const struct view *view, const struct worlds *worlds, cons
     o->rule = view->end < view->layer->rule_count ? (int)view->end : -1;
     o->allow = view->decider_allows;
     o->why = o->rule < 0 ? OUTCOME_DEFAULT : OUTCOME_ADDRESS;
+    o->let_in = view->let_in;
     o->audited = o->audited || view->decider_audits;
     asked = view->name_denies || view->name_audits || view->name_limits;
     o->follows_hello = o->follows_hello || asked;
@@ -270,6 +286,8 @@ bool worlds_agree(const struct worlds *worlds, const struct survey *s)
 
 void worlds_init(struct worlds *worlds, const struct policy *policy, const struct facts *facts)
 {
+    struct view *policy_view;
+
     worlds->policy = policy;
     worlds->facts = facts;
     worlds->dst = match_destination(policy, &facts->dst);
@@ -281,4 +299,7 @@ void worlds_init(struct worlds *worlds, const struct policy *policy, const struc
         view_fill(&worlds->views[i], worlds, &policy->layers[i]);
         worlds->quic = worlds->quic || worlds->views[i].inspects;
     }
+    policy_view = &worlds->views[POLICY_LAYER_POLICY];
+    if (facts->let_in && policy_view->end == policy_view->layer->rule_count && !policy_view->decider_allows && worlds_default_reaches(worlds))
+        policy_view->decider_allows = policy_view->let_in = true;
 }

@@ -24,6 +24,7 @@ struct view {
     unsigned end;        /* number of the first rule by address that applies; beyond the rules: the default */
     bool decider_allows; /* what that one, or the default, says */
     bool decider_audits;
+    bool let_in;         /* decider_allows for facts.let_in alone */
     bool name_allows;    /* among the name rules before it that bear on the flow is an allow or audit */
     bool name_denies;    /* ... a deny, or an allow with ech=deny */
     bool name_audits;    /* ... an audit */
@@ -56,6 +57,7 @@ struct outcome {
     int rule;
     int rules[POLICY_LAYERS]; /* what let it pass in each layer; -1: no rule */
     bool by_name;         /* allowed, and by name in some layer */
+    bool let_in;          /* allowed by the policy's default for facts.let_in alone */
     bool watched;         /* other bytes could have changed an allow */
     bool peeks;           /* a deciding rule needs TLS or HTTP */
     bool follows_hello;   /* allowed where the bytes were asked ... */
@@ -100,6 +102,15 @@ struct survey worlds_survey(const struct worlds *worlds, struct world world, boo
 
 /** Whether every name pinned to the destination, and there is one, is allowed. */
 bool worlds_agree(const struct worlds *worlds, const struct survey *survey);
+
+/** Whether some layer asks a rule by name that denies before its decider. */
+bool worlds_names_denied(const struct worlds *worlds);
+
+/**
+ * Whether the embedder's word can open the destination: a default `allow` would (no floor forbids it, no rule has to
+ * name it), and where nobody reads what is said, no name is denied that could be in it.
+ */
+bool worlds_default_reaches(const struct worlds *worlds);
 
 /** Whether the flow is encrypted DNS by its port (RFC 7858, RFC 9250). */
 bool worlds_is_dns_bypass(const struct worlds *worlds);

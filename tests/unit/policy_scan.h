@@ -19,6 +19,8 @@
 #define worlds_survey indexed_survey
 #define worlds_agree indexed_agree
 #define worlds_is_dns_bypass indexed_is_dns_bypass
+#define worlds_names_denied indexed_names_denied
+#define worlds_default_reaches indexed_default_reaches
 #include "policy/world.c"
 #undef worlds_init
 #undef worlds_walk
@@ -98,6 +100,7 @@ static inline void scan_layer(const struct view *view, const struct worlds *worl
     }
     o->rule = view->end < view->layer->rule_count ? (int)view->end : -1;
     o->allow = view->decider_allows;
+    o->let_in = view->let_in;
     o->why = o->rule < 0 ? OUTCOME_DEFAULT : OUTCOME_ADDRESS;
     o->audited = o->audited || view->decider_audits;
     if (view->name_denies || view->name_audits || view->name_limits)
@@ -156,6 +159,9 @@ static inline void scan_init(struct worlds *worlds, const struct policy *policy,
         scan_fill(&worlds->views[i], worlds, &policy->layers[i]);
         worlds->quic = worlds->quic || worlds->views[i].inspects;
     }
+    if (facts->let_in && worlds->views[POLICY_LAYER_POLICY].end == policy->layers[POLICY_LAYER_POLICY].rule_count &&
+        !worlds->views[POLICY_LAYER_POLICY].decider_allows && indexed_default_reaches(worlds))
+        worlds->views[POLICY_LAYER_POLICY].decider_allows = worlds->views[POLICY_LAYER_POLICY].let_in = true;
 }
 
 #define worlds_init scan_init
@@ -169,6 +175,8 @@ static inline void scan_init(struct worlds *worlds, const struct policy *policy,
 #undef worlds_survey
 #undef worlds_agree
 #undef worlds_is_dns_bypass
+#undef worlds_names_denied
+#undef worlds_default_reaches
 #undef policy_judge
 #undef policy_judge_silent
 
@@ -223,6 +231,7 @@ static inline struct verdict scan_judge_name(const struct policy *policy, const 
         if (v.rule >= 0 ? layer->rules[at].action == RULE_DENY : !(layer->allow_default && usual)) {
             v.action = VERDICT_DENY;
             v.reason = REASON_DNS_DENIED;
+            v.by_default = i == POLICY_LAYER_POLICY && v.rule < 0;
             v.audited = false;
         }
     }

@@ -215,6 +215,7 @@ static void draw_flow(const struct policy *policy, struct drawn *out)
     if ((out->evidence.kind == EVIDENCE_TLS || out->evidence.kind == EVIDENCE_HTTP) && draw(6) > 0)
         strcpy(out->evidence.name, out->names[draw(3) > 0 ? 0 : draw(NAMES_MAX)]);
     f->evidence = draw(2) == 0 ? NULL : &out->evidence;
+    f->let_in = draw(4) == 0;
 }
 
 /* --- comparing --------------------------------------------------------------------------------- */
@@ -223,7 +224,7 @@ static bool same(const struct verdict *a, const struct verdict *b)
 {
     return a->action == b->action && a->reason == b->reason && a->layer == b->layer && a->rule == b->rule &&
            a->audited == b->audited && a->strict == b->strict && memcmp(a->rules, b->rules, sizeof(a->rules)) == 0 &&
-           a->other_rules == b->other_rules && a->names_denied == b->names_denied &&
+           a->other_rules == b->other_rules && a->by_default == b->by_default &&
            a->follows_hello == b->follows_hello && a->follows_http == b->follows_http && strcmp(a->name, b->name) == 0;
 }
 
