@@ -154,6 +154,7 @@ void peek_silence(struct flow *flow)
     struct verdict v;
 
     if (tcp_conn_held(&flow->conn) > 0) {
+        flow->asked_of_half = true;
         judge(flow, &half);
         return;
     }
@@ -167,8 +168,13 @@ void peek_decided(struct flow *flow, enum decide_answer answer)
     struct verdict v;
 
     read_held(flow, &e);
-    if (e.kind == EVIDENCE_UNKNOWN) /* what was asked about is the end of the wait for the rest */
+    if (e.kind == EVIDENCE_UNKNOWN) { /* what was asked about is the end of the wait for the rest */
         e = half;
+    } else if (flow->asked_of_half) { /* the rest has come all the same, and nobody has asked about that */
+        flow->asked_of_half = false;
+        judge(flow, &e);
+        return;
+    }
     verdict_judge_bytes(flow, &e, &v);
     asking_apply(flow, answer, &v);
     finish(flow, &v, &e);
