@@ -212,7 +212,6 @@ static struct flow *claim_tcp(struct link *link, const struct flow_key *key, con
 
 void admit_enter(struct flow *flow, const struct verdict *v, enum group group)
 {
-    dial_over(flow); /* what it asked about counted as one */
     flow->group = group;
     verdict_keep(flow, v, "dns");
     if (v->action != VERDICT_PEEK) {
@@ -244,11 +243,11 @@ void admit_unreachable(struct flow *flow, enum reason reason)
     flow_kill(flow, FLOW_CLOSE_NONE, reason);
 }
 
-/* The flow has to wait; that counts as a dial. @token: what for; 0: for where its name leads. */
+/* The flow has to wait. @token: what for; 0: for where its name leads. */
 static void open_asking(struct link *link, const struct flow_key *key, const struct tcp_syn *syn, uint64_t token)
 {
     struct instance *in = link->instance;
-    bool full = link->dials >= in->config.limits.dials;
+    bool full = !asking_has_room(link);
     struct flow *flow = full ? NULL : claim_tcp(link, key, syn);
 
     if (full)
@@ -257,8 +256,6 @@ static void open_asking(struct link *link, const struct flow_key *key, const str
         hook_forget(in, token);
         return;
     }
-    flow->counts_dial = true;
-    link->dials++;
     flow->token = token;
     asking_start(flow);
 }

@@ -111,8 +111,18 @@ uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdic
     return token;
 }
 
+bool asking_has_room(const struct link *link)
+{
+    return link->dials < link->instance->config.limits.dials;
+}
+
 void asking_start(struct flow *flow)
 {
+    struct verdict none = verdict_unknown();
+
+    flow_set_verdict(flow, &none); /* should it end before there is one */
+    flow->counts_dial = true;
+    flow->link->dials++;
     flow_move(flow, FLOW_ASKING);
     if (flow->token != 0)
         wait_for(flow, flow->token);
@@ -120,9 +130,13 @@ void asking_start(struct flow *flow)
         named_start(flow);
 }
 
-static void settle(struct flow *flow, const struct verdict *v, enum group group)
+static void settle(struct flow *flow, struct verdict *v, enum group group)
 {
+    if (flow->kind != FLOW_TCP && v->action != VERDICT_DENY && group == GROUP_GUEST) /* by the policy of now */
+        *v = verdict_deny(REASON_FLOOR_GUEST);
     flow_set_deadline(&flow->instance->flows, flow, 0);
+    flow->counts_dial = false;
+    flow->link->dials--;
     if (flow->kind == FLOW_TCP)
         v->action == VERDICT_DENY ? admit_refuse(flow, v) : admit_enter(flow, v, group);
     else

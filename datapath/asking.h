@@ -19,6 +19,9 @@
  */
 uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdict *verdict);
 
+/** Whether one more flow of the guest's may wait: those that do count as dials. */
+bool asking_has_room(const struct link *link);
+
 /** A flow in CLAIMED has a token, or its destination stands for a name: it waits. It may be over when this returns. */
 void asking_start(struct flow *flow);
 

@@ -297,6 +297,7 @@ void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, cons
     put(in, &r);
     flow->recorded = true;
     flow_set_verdict(flow, verdict);
+    peek_over(flow);
     if (tongue == TONGUE_NONE) {
         flow_kill(flow, FLOW_CLOSE_POLICY, verdict->reason);
         return;

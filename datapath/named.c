@@ -35,20 +35,6 @@ static void ask(struct flow *flow, enum addr_family family)
                   family == ADDR_V4 ? DNS_TYPE_A : DNS_TYPE_AAAA);
 }
 
-void named_start(struct flow *flow)
-{
-    struct instance *in = flow->instance;
-    const char *name = named_name(flow->link, &flow->key.dst);
-
-    flow_set_deadline(&in->flows, flow, instance_now(in) + in->config.limits.dial_timeout_ms);
-    if (name)
-        flow->pin = pins_hold(flow->link->pins, name);
-    if (flow->pin)
-        ask(flow, flow->key.dst.family); /* what the guest wanted, first */
-    else
-        named_resolved(flow, NULL);
-}
-
 /* ---- the verdict ---- */
 
 /*
@@ -128,6 +114,27 @@ void named_resolved(struct flow *flow, const struct dns_answer *answer)
         refuse(flow, &v);
     } else {
         unreachable(flow, answer ? REASON_DIAL_UNREACHABLE : REASON_DNS_UPSTREAM);
+    }
+}
+
+void named_start(struct flow *flow)
+{
+    struct instance *in = flow->instance;
+    const char *name = named_name(flow->link, &flow->key.dst);
+    struct verdict v = verdict_unknown();
+
+    flow_set_deadline(&in->flows, flow, instance_now(in) + in->config.limits.dial_timeout_ms);
+    if (name)
+        flow->pin = pins_hold(flow->link->pins, name);
+    if (flow->pin) /* the guest was told of it under the policy of then; the embedder may have said so */
+        policy_judge_name(in->policy, name, instance_wall_s(), &v);
+    if (v.action == VERDICT_DENY && !(v.by_default && in->hook)) {
+        v.reason = v.rule >= 0 ? REASON_DENY_RULE : REASON_DENY_DEFAULT;
+        refuse(flow, &v); /* it does not leave this machine */
+    } else if (flow->pin) {
+        ask(flow, flow->key.dst.family); /* what the guest wanted, first */
+    } else {
+        named_resolved(flow, NULL);
     }
 }
 

@@ -505,13 +505,22 @@ static enum reason start(struct flow *flow, const struct verdict *v, enum group 
     return REASON_OK_RULE;
 }
 
-static struct flow *open_named(struct link *link, const struct flow_key *key, const struct frame *f,
-                               enum flow_kind kind)
+/* One that has to wait. @token: what for; 0: for where its name leads. */
+static struct flow *open_asking(struct link *link, const struct flow_key *key, const struct frame *f,
+                                enum flow_kind kind, uint64_t token)
 {
-    if (named_name(link, &key->dst))
-        return claim(link, key, f, kind);
-    refuse_for(link, key, f, REASON_NAME_UNPINNED);
-    return NULL;
+    bool full = !asking_has_room(link);
+    struct flow *flow = full ? NULL : claim(link, key, f, kind);
+
+    if (full) {
+        instance_count(link->instance, COUNTER_LIMIT_DIALS);
+        refuse_for(link, key, f, REASON_LIMIT_DIALS);
+    }
+    if (flow)
+        flow->token = token;
+    else
+        hook_forget(link->instance, token);
+    return flow;
 }
 
 struct flow *relay_open(struct link *link, const struct flow_key *key, const struct frame *f, enum flow_kind kind)
@@ -522,22 +531,21 @@ struct flow *relay_open(struct link *link, const struct flow_key *key, const str
     struct flow *flow;
     uint64_t token;
 
-    if (named_is(link->instance, &key->dst))
-        return open_named(link, key, f, kind);
+    if (named_is(link->instance, &key->dst)) {
+        if (named_name(link, &key->dst))
+            return open_asking(link, key, f, kind, 0);
+        refuse_for(link, key, f, REASON_NAME_UNPINNED);
+        return NULL;
+    }
     verdict_open(link, key, &key->dst, &v, &group);
     token = asking_new(link, key, &v);
     if (token == 0 && v.action == VERDICT_DENY) {
         relay_refuse(link, key, f, &v);
         return NULL;
     }
+    if (token != 0)
+        return open_asking(link, key, f, kind, token);
     flow = claim(link, key, f, kind);
-    if (token != 0) {
-        if (flow)
-            flow->token = token;
-        else
-            hook_forget(link->instance, token);
-        return flow;
-    }
     why = flow ? start(flow, &v, group) : REASON_LIMIT_FLOWS;
     if (flow && why != REASON_OK_RULE) {
         refuse_for(link, key, f, why);
