@@ -300,6 +300,7 @@ void worlds_init(struct worlds *worlds, const struct policy *policy, const struc
         worlds->quic = worlds->quic || worlds->views[i].inspects;
     }
     policy_view = &worlds->views[POLICY_LAYER_POLICY];
-    if (facts->let_in && policy_view->end == policy_view->layer->rule_count && !policy_view->decider_allows && worlds_default_reaches(worlds))
+    if (facts->let_in && policy_view->end == policy_view->layer->rule_count && !policy_view->decider_allows &&
+        worlds_default_reaches(worlds))
         policy_view->decider_allows = policy_view->let_in = true;
 }
