@@ -52,7 +52,7 @@ def saw_nothing(server):
 
 @pytest.mark.parametrize("said", ["evil.example", "peer.lab.example", "sub.trap.lab.example",
                                   "trap.lab.example.evil.example"])
-def test_c09_t01_another_name_on_a_pinned_address(lab, plan, said):
+def test_c09_t03_another_name_on_a_pinned_address(lab, plan, said):
     server = lab.serve(servers.swallow, plan.trap, 443)
     vm = lab.vm("allow trap.lab.example tcp/443", "allow peer.lab.example tcp/443")
     vm.resolve("trap.lab.example")
@@ -181,7 +181,7 @@ def test_c10_h05_a_greeting_first_and_a_wrong_name_after_it(lab, plan):
 
 # ---- C11, C12 ----
 
-def test_c11_an_address_without_a_name(lab, plan):
+def test_c11_t01_an_address_without_a_name(lab, plan):
     server = lab.serve(servers.swallow, plan.trap, 443)
     vm = lab.vm("allow trap.lab.example tcp/443")
     with pytest.raises(ConnectionRefusedError):
