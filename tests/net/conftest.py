@@ -9,7 +9,8 @@ import lab as laboratory
 import plan as plans
 
 NEEDED = ("ip", "setpriv", "prlimit", "unshare", "openssl", "nginx", "dnsmasq", "unbound", "curl", "dig", "udhcpc", "busybox",
-          "ping", "iperf3", "socat", "rdisc6", "dhclient", "traceroute", "wireguard-go", "wg")
+          "ping", "iperf3", "socat", "rdisc6", "dhclient", "traceroute", "wireguard-go", "wg",
+          "git", "node", "ssh", "sshd")
 
 
 def why_not():
