@@ -63,7 +63,7 @@ class Outside:
             self.world.ns.sh("ip link set hole0 down")  # whose kernel would speak of itself
             for family in ("-4", "-6"):
                 self.world.ns.sh(f"ip {family} route add local default dev lo")
-            self.world.programs.append(servers.start_dnsmasq(self.world.ns, directory, plan))
+            self.world.programs.append(servers.start_dnsmasq(self.world.ns, directory, plan, plan.resolver))
             for port in TCP_PORTS:
                 self._listen(servers.TcpServer(self.world.ns, plan.any, port, servers.swallow))
             for port in UDP_PORTS:
