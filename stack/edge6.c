@@ -89,7 +89,7 @@ static void nd_input(struct guest *guest, const struct frame *f)
         guest_count(guest, COUNTER_SPOOF_SRC);
         r = 1;
     }
-    if (r > 0 && guest_may_icmp(guest))
+    if (r > 0) /* each asked for, as ARP's: who spends the budget of errors does not take the gateway from the others */
         send_reply(guest, &reply, packet);
 }
 

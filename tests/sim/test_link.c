@@ -287,6 +287,41 @@ static void test_ping_flood_is_bounded(void **state)
     assert_int_equal(sim_drain(sim), 1);
 }
 
+static void send_solicitation(struct sim *sim, const struct addr *target)
+{
+    uint8_t nd[32] = {135}, frame[FRAME_BYTES_MAX];
+    size_t len;
+    uint16_t sum;
+
+    memcpy(nd + 8, target->bytes, 16);
+    nd[24] = nd[25] = 1; /* the sender's link-layer address */
+    memcpy(nd + 26, sim->guest_mac, FRAME_MAC_BYTES);
+    sum = sim_checksum(nd, sizeof(nd), sim_pseudo(&sim_guest6, target, FRAME_PROTO_ICMPV6, sizeof(nd)));
+    nd[2] = (uint8_t)(sum >> 8);
+    nd[3] = (uint8_t)sum;
+    len = sim_build_ip(sim, &sim_guest6, target, FRAME_PROTO_ICMPV6, nd, sizeof(nd), frame);
+    frame[FRAME_ETH_BYTES + 7] = 255; /* hop limit, RFC 4861 section 7.1.1 */
+    sim_send(sim, frame, len, NULL);
+    sim_turn(sim);
+}
+
+/* One program's flood of denied datagrams, or of pings, does not take the gateway from the others of the guest. */
+static void test_a14_the_gateway_is_found_when_no_more_errors_are_sent(void **state)
+{
+    struct sim *sim = *state;
+
+    send_arp(sim, &sim_guest4, &sim_gateway4);
+    send_solicitation(sim, &sim_gateway6);
+    assert_int_equal(sim_drain(sim), 2);
+    for (int i = 0; i <= GUEST_ICMP_PER_S; i++)
+        send_ping(sim, &sim_gateway4, 8);
+    assert_int_equal(sim_drain(sim), GUEST_ICMP_PER_S);
+    send_arp(sim, &sim_guest4, &sim_gateway4);
+    assert_int_equal(sim_drain(sim), 1);
+    send_solicitation(sim, &sim_gateway6);
+    assert_int_equal(sim_drain(sim), 1);
+}
+
 static void test_group_destinations(void **state)
 {
     static const struct addr groups[] = {
@@ -348,6 +383,7 @@ int main(void)
         CASE(test_a06_dhcp),
         CASE(test_a16_ping_gateway),
         CASE(test_ping_flood_is_bounded),
+        CASE(test_a14_the_gateway_is_found_when_no_more_errors_are_sent),
         CASE(test_group_destinations),
         CASE(test_guest_reset),
     };
