@@ -80,12 +80,12 @@ def _matches(record, fields):
 class Weir:
     """A running `weir run`, its log, and the promises it made in it."""
 
-    def __init__(self, world, directory, arguments, config=None, prlimit=None, etc=None):
-        """etc: a directory that weir sees as /etc."""
+    def __init__(self, world, directory, arguments, config=None, prlimit=None, etc=None, log=None):
+        """etc: a directory that weir sees as /etc. log: where it writes, when the test reads that itself."""
         self.directory = directory
         self.log_path, self.stderr_path = f"{directory}/flows.log", f"{directory}/stderr"
         self.expected = []
-        argv = [WEIR, "run", "--log", self.log_path, "--group", f"public={world.plan.public}", *arguments]
+        argv = [WEIR, "run", "--log", log or self.log_path, "--group", f"public={world.plan.public}", *arguments]
         if "--dns" not in arguments and not (config or {}).get("dns", {}).get("upstream"):
             argv += ["--dns", world.plan.resolver]
         if config:
