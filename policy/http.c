@@ -6,22 +6,17 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 
-#include "base/addr.h"
+#include "base/check.h"
 #include "base/cursor.h"
+#include "policy/http_text.h"
 
 enum { HTTP_PORT_DEFAULT = 80, HTTP_PORT_DIGITS_MAX = 5, HTTP_LENGTH_DIGITS_MAX = 18 };
-
-static bool is_digit(uint8_t c)
-{
-    return c >= '0' && c <= '9';
-}
 
 /* RFC 9110 section 5.6.2. */
 static bool is_tchar(uint8_t c)
 {
-    return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+    return http_text_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
            (c != '\0' && strchr("!#$%&'*+-.^_`|~", c));
 }
 
@@ -33,30 +28,6 @@ static bool is_blank(uint8_t c)
 static bool is_control(uint8_t c)
 {
     return c < ' ' || c == 0x7f;
-}
-
-/* Whether @c begins with @text, whatever the case. */
-static bool text_begins(const struct cursor *c, const char *text)
-{
-    size_t len = strlen(text);
-
-    return cursor_left(c) >= len && strncasecmp((const char *)c->at, text, len) == 0;
-}
-
-static bool text_is(const struct cursor *c, const char *text)
-{
-    return cursor_left(c) == strlen(text) && text_begins(c, text);
-}
-
-/* Take the bytes before the first @stop, or all; @stop itself stays. */
-static struct cursor text_until(struct cursor *c, uint8_t stop)
-{
-    size_t left = cursor_left(c);
-    const uint8_t *at = left > 0 ? memchr(c->at, stop, left) : NULL;
-    struct cursor text = {.at = c->at, .end = at ? at : c->end};
-
-    c->at = text.end;
-    return text;
 }
 
 /* --- does it begin a request? ---------------------------------------------------------------- */
@@ -72,7 +43,7 @@ static bool line_ends_in_version(const uint8_t *line, size_t len)
     for (start = len; start > 0 && !is_blank(line[start - 1]); start--)
         ;
     word = cursor_of(line + start, len - start);
-    return text_begins(&word, "HTTP/");
+    return http_text_begins(&word, "HTTP/");
 }
 
 /* The part of http_begins() for a line that has a target, which starts at @line's first byte. */
@@ -81,7 +52,7 @@ static int target_begins(const uint8_t *line, size_t len, size_t room, bool eof)
     struct cursor target = cursor_of(line, len);
     size_t in_room = len < room ? len : room;
 
-    if (line[0] == '/' || line[0] == '*' || text_begins(&target, "http"))
+    if (line[0] == '/' || line[0] == '*' || http_text_begins(&target, "http"))
         return 1;
     for (size_t i = 0; i < in_room; i++) {
         if (line[i] == '\n')
@@ -123,29 +94,14 @@ int http_begins(const uint8_t *bytes, size_t len, bool eof)
         return undecided;
     if (bytes[at] == '\n')
         return -EPROTO;
-    if (text_is(&method, "CONNECT"))
+    if (http_text_is(&method, "CONNECT"))
         return 1;
     return target_begins(bytes + at, len - at, HTTP_LINE_MAX - (at - start), eof);
 }
 
 /* --- the head -------------------------------------------------------------------------------- */
 
-/* What a Host field or an absolute-form target names; name and literal empty when it names none. */
-struct authority {
-    char name[NAME_TEXT_MAX + 1];
-    struct addr literal;
-    uint16_t port;
-};
-
-struct head {
-    enum reason bad; /* set by whoever returns -EBADMSG */
-    bool v1_0, absolute;
-    bool has_host, has_length, has_coding;
-    struct http_framing framing;
-    struct authority target, host;
-};
-
-static int refuse(struct head *head, enum reason bad)
+static int refuse(struct http_head *head, enum reason bad)
 {
     head->bad = bad;
     return -EBADMSG;
@@ -163,7 +119,7 @@ static int port_read(struct cursor *c, uint16_t *out_port)
     if (byte != ':')
         return -EBADMSG;
     for (; cursor_u8(c, &byte); digits++) {
-        if (!is_digit(byte) || digits == HTTP_PORT_DIGITS_MAX)
+        if (!http_text_is_digit(byte) || digits == HTTP_PORT_DIGITS_MAX)
             return -EBADMSG;
         port = port * 10 + (byte - '0');
     }
@@ -193,18 +149,18 @@ static bool literal_read(const struct cursor *text, enum addr_family family,
 }
 
 /* uri-host [":" port] (RFC 9110 section 7.2), not empty. User information falls to name.invalid. */
-static int authority_read(struct head *head, struct cursor text, struct authority *out_authority)
+static int authority_read(struct http_head *head, struct cursor text, struct http_authority *out_authority)
 {
-    struct authority a = {.name = ""};
+    struct http_authority a = {.name = ""};
     struct cursor host;
 
     if (cursor_left(&text) > 0 && text.at[0] == '[') {
         cursor_skip(&text, 1);
-        host = text_until(&text, ']');
+        host = http_text_until(&text, ']');
         if (!cursor_skip(&text, 1) || !literal_read(&host, ADDR_V6, &a.literal))
             return refuse(head, REASON_NAME_INVALID);
     } else {
-        host = text_until(&text, ':');
+        host = http_text_until(&text, ':');
         if (!literal_read(&host, ADDR_V4, &a.literal) &&
             name_canonical(host.at, cursor_left(&host), a.name) < 0)
             return refuse(head, REASON_NAME_INVALID);
@@ -215,7 +171,7 @@ static int authority_read(struct head *head, struct cursor text, struct authorit
     return 0;
 }
 
-static bool authority_equal(const struct authority *a, const struct authority *b)
+static bool authority_equal(const struct http_authority *a, const struct http_authority *b)
 {
     return strcmp(a->name, b->name) == 0 && addr_equal(&a->literal, &b->literal) &&
            a->port == b->port;
@@ -227,9 +183,9 @@ static bool authority_equal(const struct authority *a, const struct authority *b
  *
  * Return: 1; 0 need more; -EBADMSG.
  */
-static int line_read(struct head *head, struct cursor *c, struct cursor *out_line)
+static int line_read(struct http_head *head, struct cursor *c, struct cursor *out_line)
 {
-    struct cursor rest = *c, line = text_until(&rest, '\n');
+    struct cursor rest = *c, line = http_text_until(&rest, '\n');
 
     if (!cursor_skip(&rest, 1))
         return 0;
@@ -245,31 +201,32 @@ static int line_read(struct head *head, struct cursor *c, struct cursor *out_lin
 }
 
 /* RFC 9112 section 3.2: origin-form, absolute-form, or asterisk-form with OPTIONS. */
-static int target_read(struct head *head, const struct cursor *method, struct cursor target)
+static int target_read(struct http_head *head, const struct cursor *method, struct cursor target)
 {
     static const char scheme[] = "http://";
     struct cursor authority;
 
     if (cursor_left(&target) > 0 && target.at[0] == '/')
         return 0;
-    if (text_is(&target, "*") && text_is(method, "OPTIONS"))
+    if (http_text_is(&target, "*") && http_text_is(method, "OPTIONS"))
         return 0;
-    if (!text_begins(&target, scheme))
+    if (!http_text_begins(&target, scheme))
         return refuse(head, REASON_HTTP_MALFORMED);
     cursor_skip(&target, strlen(scheme));
-    authority = text_until(&target, '/');
-    authority = text_until(&authority, '?');
-    authority = text_until(&authority, '#');
+    authority = http_text_until(&target, '/');
+    authority = http_text_until(&authority, '?');
+    authority = http_text_until(&authority, '#');
     head->absolute = true;
-    return authority_read(head, authority, &head->target);
+    head->disagrees = true; /* until a Host says the same */
+    return authority_read(head, authority, &head->host);
 }
 
-static int request_line_read(struct head *head, struct cursor line)
+static int request_line_read(struct http_head *head, struct cursor line)
 {
-    struct cursor method = text_until(&line, ' '), target;
+    struct cursor method = http_text_until(&line, ' '), target;
 
     cursor_skip(&line, 1);
-    target = text_until(&line, ' ');
+    target = http_text_until(&line, ' ');
     cursor_skip(&line, 1);
     if (cursor_left(&method) == 0 || cursor_left(&target) == 0)
         return refuse(head, REASON_HTTP_MALFORMED);
@@ -278,73 +235,105 @@ static int request_line_read(struct head *head, struct cursor line)
             return refuse(head, REASON_HTTP_MALFORMED);
     if (memchr(target.at, '\t', cursor_left(&target)))
         return refuse(head, REASON_HTTP_MALFORMED);
-    if (text_is(&method, "PRI"))
+    if (http_text_is(&method, "PRI"))
         return refuse(head, REASON_PROTO_UNKNOWN);
     /* Compared without case: some servers do, and no one needs the others. */
-    if (text_is(&method, "CONNECT") || text_is(&method, "TRACE"))
+    if (http_text_is(&method, "CONNECT") || http_text_is(&method, "TRACE"))
+        return refuse(head, REASON_HTTP_MALFORMED);
+    if (http_text_is(&method, "GET"))
+        head->method = HTTP_METHOD_GET;
+    if (http_text_is(&method, "HEAD"))
+        head->method = HTTP_METHOD_HEAD;
+    /* Whether `head` is answered without a body is each server's own idea. */
+    if (head->method == HTTP_METHOD_HEAD && memcmp(method.at, "HEAD", 4) != 0)
         return refuse(head, REASON_HTTP_MALFORMED);
     if (cursor_left(&line) != 8 || memcmp(line.at, "HTTP/1.", 7) != 0 ||
         (line.at[7] != '0' && line.at[7] != '1'))
         return refuse(head, REASON_HTTP_MALFORMED);
     head->v1_0 = line.at[7] == '0';
-    head->framing.head = cursor_left(&method) == 4 && memcmp(method.at, "HEAD", 4) == 0;
     return target_read(head, &method, target);
 }
 
 /* Content-Length: digits only; a list is a second one in disguise (RFC 9112 section 6.3). */
-static int length_read(struct head *head, const struct cursor *value)
+static int length_read(struct http_head *head, const struct cursor *value)
 {
-    if (head->has_length || head->has_coding || cursor_left(value) == 0 ||
+    if (head->has_length || head->chunked || cursor_left(value) == 0 ||
         cursor_left(value) > HTTP_LENGTH_DIGITS_MAX)
         return refuse(head, REASON_HTTP_MALFORMED);
     for (const uint8_t *p = value->at; p < value->end; p++) {
-        if (!is_digit(*p))
+        if (!http_text_is_digit(*p))
             return refuse(head, REASON_HTTP_MALFORMED);
-        head->framing.length = head->framing.length * 10 + (*p - '0');
+        head->length = head->length * 10 + (*p - '0');
     }
     head->has_length = true;
     return 0;
 }
 
 /* Transfer-Encoding: HTTP/1.0 servers ignore it, and so frame otherwise (RFC 9112 section 6.1). */
-static int coding_read(struct head *head, const struct cursor *value)
+static int coding_read(struct http_head *head, const struct cursor *value)
 {
     static const char chunked[] = "chunked";
 
-    if (head->has_coding || head->has_length || head->v1_0 ||
+    if (head->chunked || head->has_length || head->v1_0 ||
         cursor_left(value) != strlen(chunked) ||
         memcmp(value->at, chunked, strlen(chunked)) != 0)
         return refuse(head, REASON_HTTP_MALFORMED);
-    head->has_coding = head->framing.chunked = true;
+    head->chunked = true;
     return 0;
 }
 
-static void trim(struct cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t'))
-        c->at++;
-    while (c->at < c->end && (c->end[-1] == ' ' || c->end[-1] == '\t'))
-        c->end--;
-}
-
 /* After an upgrade to h2c every stream names a host of its own, unread. */
-static int upgrade_read(struct head *head, struct cursor value)
+static int upgrade_read(struct http_head *head, struct cursor list)
 {
-    head->framing.upgrade = true;
-    while (cursor_left(&value) > 0) {
-        struct cursor protocol = text_until(&value, ',');
+    struct cursor protocol;
 
-        cursor_skip(&value, 1);
-        trim(&protocol);
-        if (text_begins(&protocol, "h2c"))
+    while (http_text_item(&list, &protocol)) {
+        if (http_text_begins(&protocol, "h2c"))
             return refuse(head, REASON_PROTO_UNKNOWN);
+        head->upgrade = true;
     }
     return 0;
 }
 
-static int field_read(struct head *head, struct cursor line)
+/* Fields named here are for the next hop only: some servers drop them before they pass the request on. */
+static int connection_read(struct http_head *head, struct cursor list)
 {
-    struct cursor name = text_until(&line, ':');
+    struct cursor option;
+
+    while (http_text_item(&list, &option))
+        if (http_text_is(&option, "Host") || http_text_is(&option, "Content-Length") ||
+            http_text_is(&option, "Transfer-Encoding"))
+            return refuse(head, REASON_HTTP_MALFORMED);
+    return 0;
+}
+
+/* Expect: whoever reads another one as 100-continue may take the body for a request. */
+static int expect_read(struct http_head *head, const struct cursor *value)
+{
+    if (head->has_expect || !http_text_is(value, "100-continue"))
+        return refuse(head, REASON_HTTP_MALFORMED);
+    head->has_expect = true;
+    return 0;
+}
+
+static int host_read(struct http_head *head, struct cursor value)
+{
+    struct http_authority target = head->host;
+
+    if (head->has_host)
+        return refuse(head, REASON_HTTP_MALFORMED);
+    head->has_host = true;
+    if (cursor_left(&value) == 0)
+        return 0;
+    if (authority_read(head, value, &head->host) < 0)
+        return -EBADMSG;
+    head->disagrees = head->absolute && !authority_equal(&target, &head->host);
+    return 0;
+}
+
+static int field_read(struct http_head *head, struct cursor line)
+{
+    struct cursor name = http_text_until(&line, ':');
 
     /* An empty name, a blank before the colon and obs-fold all fail as bytes of a name. */
     if (cursor_left(&name) == 0 || !cursor_skip(&line, 1))
@@ -352,78 +341,84 @@ static int field_read(struct head *head, struct cursor line)
     for (const uint8_t *p = name.at; p < name.end; p++)
         if (!is_tchar(*p))
             return refuse(head, REASON_HTTP_MALFORMED);
-    trim(&line);
-    if (text_is(&name, "Host")) {
-        if (head->has_host)
-            return refuse(head, REASON_HTTP_MALFORMED);
-        head->has_host = true;
-        return cursor_left(&line) == 0 ? 0 : authority_read(head, line, &head->host);
-    }
-    if (text_is(&name, "Content-Length"))
+    http_text_trim(&line);
+    if (http_text_is(&name, "Host"))
+        return host_read(head, line);
+    if (http_text_is(&name, "Content-Length"))
         return length_read(head, &line);
-    if (text_is(&name, "Transfer-Encoding"))
+    if (http_text_is(&name, "Transfer-Encoding"))
         return coding_read(head, &line);
-    if (text_is(&name, "Upgrade"))
+    if (http_text_is(&name, "Upgrade"))
         return upgrade_read(head, line);
-    if (text_is(&name, "HTTP2-Settings"))
+    if (http_text_is(&name, "Connection"))
+        return connection_read(head, line);
+    if (http_text_is(&name, "Expect"))
+        return expect_read(head, &line);
+    if (http_text_is(&name, "HTTP2-Settings"))
         return refuse(head, REASON_PROTO_UNKNOWN);
     return 0;
 }
 
-/* The lines up to and with the empty one. Return: 1; 0 need more; -EBADMSG. */
-static int lines_read(struct head *head, struct cursor *c)
+/* The lines from @head->used up to and with the empty one. Return: 1; 0 need more; -EBADMSG. */
+static int lines_read(struct http_head *head, const uint8_t *bytes, size_t len)
 {
-    struct cursor line;
+    struct cursor c = cursor_of(bytes, len), line;
     int r;
 
     /* Said at once: servers differ in whether and how much they skip here. */
-    if (cursor_left(c) > 0 && !is_tchar(c->at[0]))
+    if (len > 0 && !is_tchar(bytes[0]))
         return refuse(head, REASON_HTTP_MALFORMED);
-    r = line_read(head, c, &line);
-    if (r <= 0)
-        return r;
-    if (request_line_read(head, line) < 0)
-        return -EBADMSG;
-    for (;;) {
-        r = line_read(head, c, &line);
-        if (r <= 0)
-            return r;
-        if (cursor_left(&line) == 0)
+    CHECK(cursor_skip(&c, head->used));
+    while ((r = line_read(head, &c, &line)) > 0) {
+        bool is_first = head->used == 0;
+
+        head->used = (size_t)(c.at - bytes);
+        if (is_first)
+            r = request_line_read(head, line);
+        else if (cursor_left(&line) == 0)
             break;
-        if (field_read(head, line) < 0)
-            return -EBADMSG;
+        else
+            r = field_read(head, line);
+        if (r < 0)
+            return r;
     }
     /* RFC 9112 section 3.2.2: the server obeys the target, whatever the Host says. */
-    if (head->absolute && !authority_equal(&head->target, &head->host))
+    if (r > 0 && head->disagrees)
         return refuse(head, REASON_HOST_MISMATCH);
-    return 1;
+    return r;
+}
+
+void http_head_init(struct http_head *head)
+{
+    *head = (struct http_head){.result = 0};
+}
+
+int http_head_resume(struct http_head *head, const uint8_t *bytes, size_t len, struct evidence *out_evidence)
+{
+    size_t in_bounds = len < EVIDENCE_HTTP_BYTES_MAX ? len : EVIDENCE_HTTP_BYTES_MAX;
+
+    if (head->result == 0) {
+        head->result = lines_read(head, bytes, in_bounds);
+        if (head->result > 0)
+            head->result = (int)head->used;
+        if (head->result == 0 && in_bounds == EVIDENCE_HTTP_BYTES_MAX) {
+            head->bad = REASON_HTTP_TOO_BIG;
+            head->result = -E2BIG;
+        }
+    }
+    if (head->result < 0)
+        *out_evidence = (struct evidence){.kind = EVIDENCE_BAD, .bad = head->bad};
+    if (head->result > 0) {
+        *out_evidence = (struct evidence){.kind = EVIDENCE_HTTP};
+        memcpy(out_evidence->name, head->host.name, sizeof(head->host.name));
+    }
+    return head->result;
 }
 
 int http_head_read(const uint8_t *bytes, size_t len, struct evidence *out_evidence)
 {
-    struct http_framing framing;
+    struct http_head head;
 
-    return http_request_read(bytes, len, out_evidence, &framing);
-}
-
-int http_request_read(const uint8_t *bytes, size_t len, struct evidence *out_evidence,
-                      struct http_framing *out_framing)
-{
-    size_t in_bounds = len < EVIDENCE_HTTP_BYTES_MAX ? len : EVIDENCE_HTTP_BYTES_MAX;
-    struct cursor c = cursor_of(bytes, in_bounds);
-    struct head head = {.v1_0 = false};
-    int r = lines_read(&head, &c);
-
-    if (r == 0 && in_bounds < EVIDENCE_HTTP_BYTES_MAX)
-        return 0;
-    if (r == 0)
-        head.bad = REASON_HTTP_TOO_BIG;
-    if (r <= 0) {
-        *out_evidence = (struct evidence){.kind = EVIDENCE_BAD, .bad = head.bad};
-        return r == 0 ? -E2BIG : r;
-    }
-    *out_framing = head.framing;
-    *out_evidence = (struct evidence){.kind = EVIDENCE_HTTP};
-    memcpy(out_evidence->name, head.host.name, sizeof(head.host.name));
-    return (int)(c.at - bytes);
+    http_head_init(&head);
+    return http_head_resume(&head, bytes, len, out_evidence);
 }

@@ -1,95 +1,101 @@
 /*
- * An HTTP/1 connection behind its first bytes, request by request (http=every): where each head begins is followed
- * along the framing of both directions (RFC 9112), and every head is to be judged like the first. Pure; value type.
+ * Follower of one HTTP/1 connection, for rules whose Host is judged with every request: says which of the guest's bytes
+ * belong to requests that were judged, and reads the server's to know what has been answered. Pure: no sockets, no
+ * clock; it keeps no byte of the guest's.
  *
- * Of the guest's side everything is read strictly, as by http_request_read(): chunked bodies have no extensions and no
- * trailers. Of the server's, what frames its answers, and no more; what frames them doubtfully is unreadable. After
- * a request with Upgrade the guest's bytes wait for its answer: 101 ends the reading, any other goes on with it.
+ * What the server takes for a request must have been judged. So requests are read strictly, as http_head_resume() and
+ * http_body_take() say, and beyond them:
+ *   - GET and HEAD have no body: servers differ in whether they read it, and what they leave is the next request;
+ *   - a request with Upgrade goes up alone: when all before it were answered, and with nothing behind it until it is.
+ *     So only its own response can be the 101 behind which bytes are opaque, whatever was answered before.
+ *     A 101 while its body is still on its way counts, too: the server has left HTTP (RFC 9110 section 7.8).
+ *
+ * Responses say nothing about what may pass but for that 101. A doubt about where one ends must only ever delay: a body
+ * without an end that is certain lasts until the server closes, what is ambiguous is unreadable.
+ *
+ * A response to no request: servers say 408 on a connection that has been idle too long, and close (any 4xx or 5xx is
+ * taken for that). From its first byte on nothing goes up any more, so it cannot confuse what is read as a request, and
+ * the guest sees it as if weir were not there. Any other byte that answers nothing is unreadable: the server has framed
+ * an earlier response otherwise.
  */
 #ifndef WEIR_POLICY_HTTP_FOLLOW_H
 #define WEIR_POLICY_HTTP_FOLLOW_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "policy/evidence.h"
 #include "policy/follow.h"
 #include "policy/http.h"
+#include "policy/http_body.h"
+#include "policy/http_response.h"
 
 enum {
-    HTTP_FOLLOW_PIPELINE_MAX = 32,          /* requests without an answer: more wait */
-    HTTP_FOLLOW_INTERIM_MAX = 16,           /* 1xx answers to one request */
-    HTTP_FOLLOW_LINE_MAX = 120,             /* kept of a line of the server's */
-    HTTP_FOLLOW_HEAD_BYTES_MAX = 64 * 1024, /* of an answer's head, or of its trailers */
+    HTTP_PIPELINE_MAX = 32, /* requests without a complete response */
+    HTTP_INTERIM_MAX = 256, /* 1xx of a request: servers repeat 102 while they work */
 };
 
-enum http_request_state {
-    HTTP_REQUEST_HEAD,
-    HTTP_REQUEST_HEAD_PASSES, /* it is judged: `request_left` bytes of it */
-    HTTP_REQUEST_BODY,        /* `request_left` bytes */
-    HTTP_REQUEST_CHUNK,       /* the line with its size */
-    HTTP_REQUEST_CHUNK_DATA,  /* `request_left` bytes */
-    HTTP_REQUEST_CHUNK_END,   /* CR LF */
-    HTTP_REQUEST_LAST,        /* CR LF behind the last chunk */
-    HTTP_REQUEST_UPGRADE,     /* waits for the answer */
-};
+/*
+ *   HEAD -- http_follow_allow() --> ALLOWED -- FOLLOW_PASS of the head --> BODY (if any) -- its end --> HEAD
+ */
+enum http_up { HTTP_UP_HEAD, HTTP_UP_ALLOWED, HTTP_UP_BODY };
 
-enum http_answer_state {
-    HTTP_ANSWER_STATUS,
-    HTTP_ANSWER_FIELDS,
-    HTTP_ANSWER_BODY,       /* `answer_left` bytes */
-    HTTP_ANSWER_CHUNK,
-    HTTP_ANSWER_CHUNK_DATA, /* `answer_left` bytes */
-    HTTP_ANSWER_CHUNK_END,
-    HTTP_ANSWER_TRAILERS,
-    HTTP_ANSWER_ENDLESS,    /* up to the server's end */
-    HTTP_ANSWER_UNASKED,    /* what a server says of itself before it closes (408): no request goes up any more */
-};
+/*
+ *   READING -- 101 to an Upgrade --> OPAQUE
+ *           -- a byte that answers no request --> ADRIFT -- it was an error's head --> LAST
+ *   READING, ADRIFT -- http_follow_server() said -EBADMSG --> UNREADABLE
+ *
+ *   ADRIFT      reading the head of a response to no request; from here on nothing goes up
+ *   LAST        what follows is passed down unread
+ */
+enum http_down { HTTP_DOWN_READING, HTTP_DOWN_OPAQUE, HTTP_DOWN_ADRIFT, HTTP_DOWN_LAST, HTTP_DOWN_UNREADABLE };
 
-/* A request without an answer. */
-struct http_asked {
-    bool head, upgrade;
-};
-
+/* Value type of a fixed size, some 600 bytes; no heap, no pointers. */
 struct http_follow {
-    bool opaque; /* 101 */
+    enum http_up up;
+    bool refused; /* for `bad`, in `up` */
+    enum reason bad;
+    struct http_head head;
+    struct http_body body;
 
-    enum http_request_state request;
-    uint64_t request_left;
-    struct http_framing framing; /* of the request in hand */
-    struct http_asked asked[HTTP_FOLLOW_PIPELINE_MAX];
-    unsigned asked_first, asked_count;
+    unsigned unanswered;      /* requests that went up; <= HTTP_PIPELINE_MAX */
+    uint32_t unanswered_head; /* which of them are HEAD; bit 0 is the oldest */
+    bool upgrade;             /* the only one of them asked for another protocol */
 
-    enum http_answer_state answer;
-    uint64_t answer_left;
-    char line[HTTP_FOLLOW_LINE_MAX]; /* its beginning */
-    size_t line_len;                 /* of all of it */
-    size_t head_len;                 /* bytes of lines in a row */
-    unsigned status, interim;
-    bool has_length, has_coding, chunked;
-    bool framing_field;              /* the last field line was one of those */
+    enum http_down down;
+    struct http_response response;
+    unsigned interims; /* of the oldest unanswered request */
 };
 
-void http_follow_init(struct http_follow *f);
+void http_follow_init(struct http_follow *follow);
 
 /**
- * The guest's bytes from the first one that did not pass yet.
+ * Say what may be done with the guest's bytes.
  *
- * @out_len:      with FOLLOW_PASS and FOLLOW_JUDGE: of how many bytes that is said; those of FOLLOW_PASS count as
- *                passed
- * @out_evidence: with FOLLOW_JUDGE (a complete head) and FOLLOW_BAD; once a head is allowed: http_follow_allow()
+ * @bytes:        all of them from the first one that did not pass: what was there before, and what has come since
+ * @out_len:      with FOLLOW_PASS and FOLLOW_JUDGE: of how many bytes
+ * @out_evidence: written with FOLLOW_JUDGE (EVIDENCE_HTTP) and FOLLOW_BAD (EVIDENCE_BAD for a reason of
+ *                http_head_resume(); http.malformed also for chunks, and for GET and HEAD with a body)
+ *
+ * What passes and what is judged does not depend on how the stream was cut: bytes in front of a wrong one pass first.
+ * The caller asks until nothing can be done: FOLLOW_MORE, FOLLOW_HOLD, or FOLLOW_BAD. A head that is unfinished when
+ * the guest has sent its last byte never goes up; a body is cut off where the guest cut it.
+ * Up to EVIDENCE_HTTP_BYTES_MAX bytes are needed at once for a head; what is held beyond is for the caller to bound.
  */
-enum follow_step http_follow_guest(struct http_follow *f, const uint8_t *bytes, size_t len, size_t *out_len,
+enum follow_step http_follow_guest(struct http_follow *follow, const uint8_t *bytes, size_t len, size_t *out_len,
                                    struct evidence *out_evidence);
 
-/** The head last reported may go up. */
-void http_follow_allow(struct http_follow *f);
+/** After FOLLOW_JUDGE, once: the head may go up, and its body. */
+void http_follow_allow(struct http_follow *follow);
 
-/** The server's bytes, in order, each once. Return: 0; -EBADMSG: unreadable, and so for good. */
-int http_follow_server(struct http_follow *f, const uint8_t *bytes, size_t len);
+/**
+ * Read the server's bytes: all of them, in order, each once, before they go down.
+ *
+ * Return: 0 they may go down; -EBADMSG unreadable, for good: reset the flow.
+ */
+int http_follow_server(struct http_follow *follow, const uint8_t *bytes, size_t len);
 
-/** Whether every request that passed has its whole answer, and none has begun. */
-bool http_follow_all_answered(const struct http_follow *f);
+/**
+ * Whether every request that was allowed went up whole and has its complete response: then, and only then, may a
+ * response of the caller's own go down, in answer to the head that was refused.
+ */
+bool http_follow_all_answered(const struct http_follow *follow);
 
 #endif

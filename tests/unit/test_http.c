@@ -66,6 +66,7 @@ static const struct head_case head_cases[] = {
     { "T62 another host", RAW("GET http://evil.example/ HTTP/1.1\r\n" HOST "\r\n"), REASON_HOST_MISMATCH, "" },
     { "T62 the Host comes too late to help", RAW("GET http://evil.example/ HTTP/1.1\r\nA: b\r\n" HOST "\r\n"),
       REASON_HOST_MISMATCH, "" },
+    { "T62 an empty Host", RAW("GET http://ok.example/ HTTP/1.1\r\nHost:\r\n\r\n"), REASON_HOST_MISMATCH, "" },
     { "T62 another port", RAW("GET http://ok.example:81/ HTTP/1.1\r\n" HOST "\r\n"), REASON_HOST_MISMATCH, "" },
     { "T62 no Host", RAW("GET http://ok.example/ HTTP/1.0\r\n\r\n"), REASON_HOST_MISMATCH, "" },
     { "T62 an address and a name", RAW("GET http://192.0.2.1/ HTTP/1.1\r\n" HOST "\r\n"), REASON_HOST_MISMATCH, "" },
@@ -122,6 +123,16 @@ static const struct head_case head_cases[] = {
     { "T66 a length beyond 64 bits", RAW(GET HOST "Content-Length: 18446744073709551617\r\n\r\n"), REASON_HTTP_MALFORMED,
       "" },
 
+    { "100-continue", RAW("POST / HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\n\r\n"), GOOD, "ok.example" },
+    { "T66 another expectation", RAW(GET HOST "Expect: y 100-continue\r\n\r\n"), REASON_HTTP_MALFORMED, "" },
+    { "T66 100-continue twice", RAW(GET HOST "Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n"), REASON_HTTP_MALFORMED, "" },
+    { "a list of connection options", RAW(GET HOST "Connection: close, TE, x-host\r\n\r\n"), GOOD, "ok.example" },
+    { "T66 Host for the next hop only", RAW(GET HOST "Connection: close, host\r\n\r\n"), REASON_HTTP_MALFORMED, "" },
+    { "T66 length for the next hop only", RAW(GET HOST "Connection: Content-Length\r\n\r\n"), REASON_HTTP_MALFORMED, "" },
+    { "T66 coding for the next hop only", RAW(GET HOST "Connection: ,transfer-encoding\r\n\r\n"), REASON_HTTP_MALFORMED, "" },
+    { "T66 HEAD in other letters", RAW("Head / HTTP/1.1\r\n" HOST "\r\n"), REASON_HTTP_MALFORMED, "" },
+    { "get is no method that anybody frames by", RAW("get / HTTP/1.1\r\n" HOST "\r\n"), GOOD, "ok.example" },
+
     { "T66 blanks between the words", RAW("GET  / HTTP/1.1\r\n" HOST "\r\n"), REASON_HTTP_MALFORMED, "" },
     { "T66 HT between the words", RAW("GET\t/\tHTTP/1.1\r\n" HOST "\r\n"), REASON_HTTP_MALFORMED, "" },
     { "T66 HT in the target", RAW("GET /\t HTTP/1.1\r\n" HOST "\r\n"), REASON_HTTP_MALFORMED, "" },
@@ -174,6 +185,37 @@ static void test_c10_c17_t61_t68_heads(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_SIZE(head_cases); i++)
         check_head(&head_cases[i]);
+}
+
+/* What a follower needs of a head, whether its bytes come at once or one by one. */
+static void check_framing(const char *bytes, size_t len, const struct http_head *want)
+{
+    for (size_t piece = 1; piece <= len; piece += len - 1) {
+        struct http_head head;
+        struct evidence e;
+
+        http_head_init(&head);
+        for (size_t at = piece; at < len; at += piece)
+            assert_int_equal(http_head_resume(&head, (const uint8_t *)bytes, at, &e), 0);
+        for (unsigned again = 0; again < 2; again++) {
+            assert_int_equal(http_head_resume(&head, (const uint8_t *)bytes, len, &e), len);
+            assert_string_equal(e.name, "ok.example");
+        }
+        assert_int_equal(head.method, want->method);
+        assert_true(head.length == want->length && head.chunked == want->chunked && head.upgrade == want->upgrade);
+    }
+}
+
+static void test_c17_framing_of_a_head(void **state)
+{
+    (void)state;
+    check_framing(RAW(GET HOST "\r\n"), &(struct http_head){.method = HTTP_METHOD_GET});
+    check_framing(RAW("HEAD / HTTP/1.1\r\n" HOST "Upgrade: a\r\n\r\n"),
+                  &(struct http_head){.method = HTTP_METHOD_HEAD, .upgrade = true});
+    check_framing(RAW("PUT / HTTP/1.1\r\n" HOST "Upgrade: ,\r\nContent-Length: 0123456789012345\r\n\r\n"),
+                  &(struct http_head){.length = 123456789012345});
+    check_framing(RAW("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" HOST "\r\n"),
+                  &(struct http_head){.chunked = true});
 }
 
 static void test_where_the_head_ends(void **state)
@@ -288,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_c10_c17_t61_t68_heads),
+        cmocka_unit_test(test_c17_framing_of_a_head),
         cmocka_unit_test(test_where_the_head_ends),
         cmocka_unit_test(test_the_largest_head),
         cmocka_unit_test(test_c10_t28_does_it_begin_a_request),
