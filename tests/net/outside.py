@@ -20,11 +20,19 @@ from waiting import undisturbed
 
 TCP_PORTS = (22, 25, 80, 443, 853, 7000, 8443, 9418)
 UDP_PORTS = (69, 123, 443, 500, 514, 853, 3478, 4500, 5353, 7000, 51820)
-RESOLVER_PORT = 53
+RESOLVER_PORT, HTTP_PORT = 53, 80
 
 SECRET = "s3cr3t-t0k3n"
 EXACT, PLAIN = "good.shared.example", "peer.lab.example"
 RULES = (f"allow {EXACT} tcp/443", "allow *.cdn.example tcp/443", f"allow {PLAIN} tcp/80")
+
+
+def thank(conn):
+    """A web server that takes what comes to its end, and then says that it has it."""
+    data = servers.swallow(conn)
+    if data:
+        conn.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+    return data
 
 
 class Watch:
@@ -65,7 +73,7 @@ class Outside:
                 self.world.ns.sh(f"ip {family} route add local default dev lo")
             self.world.programs.append(servers.start_dnsmasq(self.world.ns, directory, plan, plan.resolver))
             for port in TCP_PORTS:
-                self._listen(servers.TcpServer(self.world.ns, plan.any, port, servers.swallow))
+                self._listen(servers.TcpServer(self.world.ns, plan.any, port, thank if port == HTTP_PORT else servers.swallow))
             for port in UDP_PORTS:
                 self.programs.append(servers.UdpServer(self.world.ns, plan.any, port))
             self._listen(servers.TcpServer(self.world.ns, plan.foreign_resolver, RESOLVER_PORT, servers.swallow))
