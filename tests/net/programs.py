@@ -16,6 +16,11 @@ IN_THE_GUEST = """
 REFUSED_S = 2  # a refusal is told sooner: less than what is read may take, and than any program's patience
 
 
+def environment(home):
+    """An environment in which neither this machine's settings nor its user's (proxies, git) are seen."""
+    return {"PATH": os.environ["PATH"], "HOME": home, "LC_ALL": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1"}
+
+
 class Inside:
     """Where a guest's programs run. hosts: names the guest believes to know, with their addresses."""
 
@@ -25,29 +30,26 @@ class Inside:
         self.file("hosts", "".join(f"{addr} {name}\n" for name, addr in (hosts or {}).items()))
         self.took = 0
 
-    def file(self, name, text, mode=0o644):
-        """Make a file, and return its path."""
-        path = f"{self.directory}/{name}"
-        with open(path, "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, mode)) as file:
+    def file(self, name, text):
+        with open(f"{self.directory}/{name}", "w", encoding="utf-8") as file:
             file.write(text)
-        return path
 
     def run(self, *argv, **kwargs):
         """Run a program to its end; `took` says how long it was at it."""
         options = {"stdin": subprocess.DEVNULL, "errors": "replace", **kwargs}
-        environment = {**os.environ, "HOME": self.directory, "LC_ALL": "C.UTF-8", **options.pop("env", {})}
+        env = {**environment(self.directory), **options.pop("env", {})}
         if "input" in options:
             del options["stdin"]
-        with undisturbed(self.vm.weir.process.pid):
-            start = time.monotonic()
-            done = self.vm.guest.run(["unshare", "--mount", "sh", "-ec", IN_THE_GUEST, "sh", self.directory, *argv],
-                                     env=environment, **options)
-            self.took = time.monotonic() - start
+        start = time.monotonic()
+        done = self.vm.guest.run(["unshare", "--mount", "sh", "-ec", IN_THE_GUEST, "sh", self.directory, *argv],
+                                 env=env, **options)
+        self.took = time.monotonic() - start
         return done
 
     def refused(self, *argv, **kwargs):
         """Run a program that must fail, and soon: nothing is left to its own patience."""
-        done = self.run(*argv, timeout=2 * REFUSED_S, **kwargs)
+        with undisturbed(self.vm.weir.process.pid):
+            done = self.run(*argv, timeout=2 * REFUSED_S, **kwargs)
         assert done.returncode != 0, done
         assert self.took < REFUSED_S, f"{argv[0]} waited {self.took:.1f} s: {done}"
         return done

@@ -217,7 +217,7 @@ http {{
 def start_nginx(ns, directory, plan, cert, key):
     os.makedirs(f"{directory}/www/files")
     listen = "\n".join(f"listen {plans.endpoint(addr, port)}{tls};" for addr in (plan.web, plan.cdn)
-                       for port, tls in ((80, ""), (443, " ssl"), (8443, " ssl")))
+                       for port, tls in ((80, ""), (443, " ssl"), (8443, " ssl http2")))
     config = f"{directory}/nginx.conf"
     with open(config, "w", encoding="ascii") as file:
         file.write(NGINX.format(dir=directory, listen=listen, cert=cert, key=key))
@@ -295,3 +295,38 @@ def start_unbound(ns, directory, plan, addr):
         file.write(UNBOUND.format(addr=addr, dir=directory))
     return Program(ns, ["unbound", "-d", "-c", f"{directory}/unbound.conf"], f"{directory}/unbound.log",
                    lambda: answers_on(ns, addr, 53))
+
+
+SSHD = """
+Port 22
+ListenAddress {addr}
+HostKey {dir}/host_key
+AuthorizedKeysFile {dir}/user_key.pub
+PidFile none
+UsePAM no
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+"""
+# The server's own users and run directory: nothing of this machine's is looked at or changed.
+SSHD_ALONE = """
+    mount -t tmpfs tmpfs /run
+    mkdir /run/sshd
+    for file in passwd shadow; do mount --bind "$1/$file" /etc/$file; done
+    exec "$(command -v sshd)" -D -e -f "$1/sshd_config"
+"""
+
+
+def start_sshd(ns, directory, addr):
+    """An SSH server that knows one user, root, with the key `user_key` of the directory and that directory as home."""
+    for key in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"{directory}/{key}"], check=True)
+    for name, text in (
+        ("sshd_config", SSHD.format(addr=addr, dir=directory)),
+        ("passwd", f"root:x:0:0::{directory}:/bin/sh\nsshd:x:991:65534::/run/sshd:/usr/sbin/nologin\n"),
+        ("shadow", "root:*:19000::::::\nsshd:!:19000::::::\n"),
+    ):
+        with open(f"{directory}/{name}", "w", encoding="ascii") as file:
+            file.write(text)
+    return Program(ns, ["unshare", "--mount", "sh", "-ec", SSHD_ALONE, "sh", directory], f"{directory}/sshd.log",
+                   lambda: answers_on(ns, addr, 22))
