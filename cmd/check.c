@@ -30,7 +30,7 @@ static void lint_layer(const struct config *c, enum policy_layer which)
 
         if (which == POLICY_LAYER_FLOOR)
             remarks &= LINT_SHADOWED | LINT_EXPIRED; /* a floor is meant to be wide */
-        for (unsigned bit = LINT_SHADOWED; bit <= LINT_ENCRYPTED_DNS; bit <<= 1) {
+        for (unsigned bit = LINT_SHADOWED; bit <= LINT_LAST; bit <<= 1) {
             if (!(remarks & bit))
                 continue;
             (void)snprintf(what, sizeof(what), "%s", lint_text((enum lint_remark)bit));

@@ -1,7 +1,7 @@
 /*
  * Shadowing is claimed only where it is certain. A name rule that allows may be passed over (its need is not met, the
- * name is not pinned), so it hides only rules that need no less; an address rule that allows does not open the floor,
- * so it hides only what it opens.
+ * name is not pinned, it does not read QUIC), so it hides only rules that need no less; an address rule that allows
+ * does not open the floor, so it hides only what it opens.
  */
 #include "cmd/lint.h"
 
@@ -9,7 +9,7 @@
 
 #include "base/check.h"
 
-enum { PORT_DNS = 53, PORT_DOT = 853 };
+enum { PORT_DNS = 53, PORT_DOT = 853, PORT_SOCKS = 1080, PORT_HTTP_PROXY = 3128 };
 
 static bool is_suffix(const struct rule *rule)
 {
@@ -88,6 +88,8 @@ static bool name_rule_covers(const struct rule *a, const struct rule *b)
         return true;
     if (b->action == RULE_DENY)
         return false; /* it also holds for names that are not pinned */
+    if (b->quic_inspect && !a->quic_inspect)
+        return false; /* where QUIC is read, what does not read it is passed over */
     return (a->need == RULE_NEED_NONE || a->need == b->need) && covers_private(a, b);
 }
 
@@ -175,6 +177,9 @@ unsigned lint_rule(const struct rule *rules, size_t index, const struct group_ta
         remarks |= rule->target == RULE_PREFIX ? LINT_RESOLVER : LINT_PORT_53;
     if (lists_port(rule, PORT_DOT))
         remarks |= LINT_ENCRYPTED_DNS;
+    if ((rule->proto == RULE_TCP || rule->proto == RULE_PROTO_ANY) &&
+        (lists_port(rule, PORT_SOCKS) || lists_port(rule, PORT_HTTP_PROXY)))
+        remarks |= LINT_PROXY;
     return remarks;
 }
 
@@ -195,6 +200,8 @@ const char *lint_text(enum lint_remark remark)
         return "port 53 ends at the gateway's resolver; only a rule by address or network opens another one";
     case LINT_ENCRYPTED_DNS:
         return "names asked over encrypted DNS there are not seen";
+    case LINT_PROXY:
+        return "a proxy on that port leads the guest anywhere, whatever the other rules say";
     }
     CHECK(!"a remark");
     return "";

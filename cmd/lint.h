@@ -21,6 +21,8 @@ enum lint_remark {
     LINT_RESOLVER = 1 << 4,    /* a resolver of the guest's choice is reached: names are not judged */
     LINT_PORT_53 = 1 << 5,     /* has no effect: port 53 ends at the gateway's resolver */
     LINT_ENCRYPTED_DNS = 1 << 6,
+    LINT_PROXY = 1 << 7,       /* a port of proxies */
+    LINT_LAST = LINT_PROXY,
 };
 
 /**

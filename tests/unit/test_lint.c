@@ -45,6 +45,12 @@ static const struct {
     {"opens more of it", "allow a.example private=10.0.0.0/8", "allow a.example private=10.1.0.0/16", true},
     {"opens all of it", "allow a.example private=yes", "allow a.example private=10.1.0.0/16", true},
     {"a name hides no address", "deny a.example", "allow any", false},
+    {"QUIC is read under the second one alone", "allow a.example", "allow a.example udp/443 quic=inspect", false},
+    {"also when the first needs nothing", "allow a.example need=none", "allow a.example udp/443 quic=inspect", false},
+    {"QUIC is read under both", "allow a.example quic=inspect", "allow a.example udp/443 quic=inspect", true},
+    {"a deny does not read", "deny a.example", "allow a.example udp/443 quic=inspect", true},
+    {"what it forgoes to read is not the second one's", "allow .a.example http=first", "allow x.a.example", true},
+    {"who is one too many is not the second one's", "allow .a.example conns=1 rate=1 up=1k", "allow x.a.example", true},
     /* ports */
     {"another port", "allow a.example tcp/443", "allow a.example tcp/80", false},
     {"fewer ports", "allow a.example tcp/80,443", "allow a.example tcp/443", true},
@@ -98,7 +104,7 @@ static void test_shadowing(void **state)
     }
 }
 
-static void test_remarks(void **state)
+static void test_t70_remarks(void **state)
 {
     static const struct {
         const char *rule;
@@ -114,6 +120,14 @@ static void test_remarks(void **state)
         {"allow 192.0.2.53 udp/53", LINT_RESOLVER},
         {"allow a.example udp/53", LINT_PORT_53},
         {"allow any tcp/853", LINT_ALL_NAMES | LINT_ENCRYPTED_DNS},
+        {"audit any tcp/443", LINT_ALL_NAMES},
+        {"allow proxy.example tcp/3128", LINT_PROXY}, /* T70 */
+        {"allow 192.0.2.1 tcp/80,1080", LINT_PROXY},
+        {"allow host tcp/3128", LINT_PROXY},
+        {"allow 192.0.2.1 tcp/1024-4000", 0}, /* a range that happens to hold one */
+        {"deny any tcp/1080", 0},
+        {"allow a.example udp/3128", 0},
+        {"allow .a.example tcp/443 conns=20 rate=5 up=10M down=1G http=first", 0},
         {"allow *.co.uk force=yes", LINT_WIDE_SUFFIX},
         {"deny *.co.uk force=yes", 0},
         {"allow a.example expires=2001-01-01T00:00:00Z", LINT_EXPIRED},
@@ -151,7 +165,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shadowing),
-        cmocka_unit_test(test_remarks),
+        cmocka_unit_test(test_t70_remarks),
         cmocka_unit_test(test_what_expired_hides_nothing),
     };
 
