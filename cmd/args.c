@@ -140,6 +140,9 @@ static int take_option(struct args *out, const struct args_option *option, const
     case OPTION_SNI:
         out->sni = value;
         return 0;
+    case OPTION_HOST:
+        out->host = value;
+        return 0;
     }
     (void)problem_set(problem, "", "given more than %u times", nth - 1);
     return fail(problem, where);

@@ -34,7 +34,7 @@ struct args {
     unsigned share_count;
     const char *names[ARGS_NAMES_MAX];         /* explain */
     unsigned name_count;
-    const char *sni;                           /* explain */
+    const char *sni, *host;                    /* explain */
 };
 
 /**

@@ -14,14 +14,14 @@ const struct args_option args_options[ARGS_OPTIONS] = {
      "the guests' IPv4 network, or off (192.168.127.0/24)"},
     {"ipv6", "CIDR|off", FOR_ALL, OPTION_SETTING, false, setting_ipv6, NULL,
      "the guests' IPv6 network, or off (fd77:6569:72::/48)"},
+    {"dns-mode", "pinned|fake-ip", FOR_ALL, OPTION_SETTING, false, setting_dns_mode, NULL,
+     "how names are tied to addresses (pinned): by those they have, or by one of their own"},
     {"help", NULL, FOR_ALL, OPTION_HELP, false, NULL, NULL, "print this text (also -h)"},
 
     {"refuse", "rst|icmp", FOR_NETS, OPTION_SETTING, false, setting_policy_refuse, NULL,
      "how a TCP connection is denied (rst)"},
     {"dns", "ADDR[:PORT]", FOR_NETS, OPTION_SETTING, true, setting_dns_upstream, NULL,
      "ask this resolver, not the host's"},
-    {"dns-mode", "pinned|fake-ip", FOR_NETS, OPTION_SETTING, false, setting_dns_mode, NULL,
-     "how names are tied to addresses (pinned): by those they have, or by one of their own"},
     {"mtu", "N", FOR_NETS, OPTION_SETTING, false, setting_mtu, NULL,
      "bytes an IP packet on the link may have, 576 to 65520 (1500)"},
     {"name", "GUEST", FOR_NETS, OPTION_SETTING, false, setting_name, NULL, "the guest's name in records (guest)"},
@@ -40,5 +40,6 @@ const struct args_option args_options[ARGS_OPTIONS] = {
 
     {"name", "NAME", FOR_EXPLAIN, OPTION_PIN, true, NULL, NULL,
      "a name the resolver has given the guest for the address"},
-    {"sni", "NAME", FOR_EXPLAIN, OPTION_SNI, false, NULL, NULL, "the name in the guest's TLS ClientHello"},
+    {"sni", "NAME", FOR_EXPLAIN, OPTION_SNI, false, NULL, NULL, "the name in the guest's TLS ClientHello, or QUIC's"},
+    {"host", "NAME", FOR_EXPLAIN, OPTION_HOST, false, NULL, NULL, "the Host of the guest's HTTP request"},
 };

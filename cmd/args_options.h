@@ -25,6 +25,7 @@ enum option_kind {
     OPTION_SHARE,
     OPTION_PIN,
     OPTION_SNI,
+    OPTION_HOST,
     OPTION_HELP,
 };
 
@@ -39,7 +40,7 @@ struct args_option {
     const char *help;
 };
 
-enum { ARGS_OPTIONS = 21 };
+enum { ARGS_OPTIONS = 22 };
 
 extern const struct args_option args_options[ARGS_OPTIONS];
 

@@ -1,11 +1,12 @@
 /*
  * `weir explain`: ask the policy about a flow, stage by stage, and print each answer with the rule it is from. Nothing
  * is sent; names are not resolved: what the resolver told the guest is given by --name, or supposed where the
- * destination is a name.
+ * destination is a name. What the guest then says is given by --sni or --host.
  */
 #include "cmd/commands.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "cmd/endpoint.h"
 #include "cmd/say.h"
 #include "datapath/policy_build.h"
+#include "policy/fake_ip.h"
 
 enum { PORT_DEFAULT = 443, STAND_IN_TRIES = 4096 };
 
@@ -21,11 +23,13 @@ struct question {
     const struct policy *policy;  /* borrowed */
     enum rule_proto proto;
     bool by_name;                 /* the destination is names[0]; dst is an address that stands in */
+    bool pooled;                  /* the destination is an address of fake-ip's pool */
     struct addr dst;
     uint16_t port;
     char names[ARGS_NAMES_MAX + 1][NAME_TEXT_MAX + 1];
     const char *pinned[ARGS_NAMES_MAX + 1];
     size_t name_count;
+    struct evidence said;         /* EVIDENCE_UNKNOWN: nothing */
     int64_t wall_s;
 };
 
@@ -82,6 +86,34 @@ static int take_dest(struct question *q, const char *word)
     return add_name(q, host);
 }
 
+static int take_said(struct question *q, const struct args *args)
+{
+    const char *option = args->sni ? "--sni" : "--host", *text = args->sni ? args->sni : args->host;
+
+    if (!text)
+        return 0;
+    if (args->sni && args->host)
+        return fail("--host", "a flow begins with a ClientHello or with a request, not with both");
+    if (args->host && q->proto != RULE_TCP)
+        return fail(option, "only a TCP flow has its requests read");
+    if (q->proto == RULE_ICMP)
+        return fail(option, "a ping says no name");
+    q->said.kind = args->sni ? EVIDENCE_TLS : EVIDENCE_HTTP;
+    return name_canonical(text, strlen(text), q->said.name) < 0 ? fail(option, "not a valid name (name.invalid)") : 0;
+}
+
+/* In mode fake-ip each name has an address of its own, and real addresses have none. */
+static void settle_names(struct question *q)
+{
+    if (!q->config->instance.fake_ip)
+        return;
+    q->pooled = !q->by_name && fake_ip_is(&q->dst);
+    if (!q->by_name && !q->pooled)
+        q->name_count = 0;
+    else if (q->name_count > 1)
+        q->name_count = 1;
+}
+
 static int take_question(struct question *q, const struct args *args)
 {
     q->proto = RULE_TCP;
@@ -92,9 +124,7 @@ static int take_question(struct question *q, const struct args *args)
     for (unsigned i = 0; i < args->name_count; i++)
         if (add_name(q, args->names[i]) < 0)
             return -EINVAL;
-    if (args->sni && q->proto != RULE_TCP)
-        return fail("--sni", "only a TCP flow has its ClientHello read");
-    return 0;
+    return take_said(q, args);
 }
 
 /* ---- a public address no rule speaks of, for a name's own ---- */
@@ -123,7 +153,7 @@ static struct addr stand_in(const struct question *q)
 
 /* ---- answers ---- */
 
-static const char *action_word(const struct verdict *v)
+static const char *action_word(const struct question *q, const struct verdict *v)
 {
     switch (v->action) {
     case VERDICT_ALLOW:
@@ -133,10 +163,35 @@ static const char *action_word(const struct verdict *v)
     case VERDICT_JUDGE:
         return "dial, and judge the guest's first bytes before any of them leaves";
     case VERDICT_PEEK:
-        return "wait for the guest's first bytes, and dial only when they allow it";
+        return q->proto == RULE_UDP ? "hold the guest's datagrams until the name in QUIC's ClientHello is read"
+                                    : "wait for the guest's first bytes, and dial only when they allow it";
     }
     CHECK(!"a verdict");
     return "";
+}
+
+/* Of every rule that lets it pass, for each counts. */
+static void print_limits(const struct question *q, const struct verdict *v)
+{
+    for (unsigned i = 0; i < POLICY_LAYERS && v->action != VERDICT_DENY; i++) {
+        const struct config_layer *layer = &q->config->layers[i];
+        const struct rule *rule = v->rules[i] >= 0 ? &layer->rules[v->rules[i]] : NULL;
+        char where[PROBLEM_WHERE_MAX];
+
+        if (!rule || !rule_has_limits(rule))
+            continue;
+        (void)printf("limits   of rule %d (%s), for each guest:\n", v->rules[i] + 1,
+                     config_place_format(q->config, &layer->places[v->rules[i]], where));
+        if (rule->conns > 0)
+            (void)printf("         %" PRIu32 " flows at a time, else limit.flows\n", rule->conns);
+        if (rule->rate > 0)
+            (void)printf("         %" PRIu32 " %s a second, else limit.rate\n", rule->rate,
+                         q->proto == RULE_ICMP ? "echoes" : "new flows");
+        if (rule->up_max > 0)
+            (void)printf("         %" PRIu64 " bytes up in each flow, then limit.bytes\n", rule->up_max);
+        if (rule->down_max > 0)
+            (void)printf("         %" PRIu64 " bytes down in each flow, then limit.bytes\n", rule->down_max);
+    }
 }
 
 static void print_answer(const struct question *q, const char *stage, const struct verdict *v)
@@ -145,7 +200,7 @@ static void print_answer(const struct question *q, const char *stage, const stru
     char where[PROBLEM_WHERE_MAX], text[RULE_TEXT_MAX];
     const struct config_layer *layer = &q->config->layers[v->layer];
 
-    (void)printf("%-9s%s\n", stage, action_word(v));
+    (void)printf("%-9s%s\n", stage, action_word(q, v));
     (void)printf("         reason %s, layer %s, ", reason_text(v->reason), layers[v->layer]);
     if (v->rule >= 0)
         (void)printf("rule %d (%s): %s\n", v->rule + 1,
@@ -206,14 +261,44 @@ static void print_notes(const struct question *q)
     if (q->proto == RULE_ICMP)
         (void)puts("note     an allowed echo has at most 64 bytes, one a second or as many as rate= says; the gateway "
                    "answers by itself");
-    else if (q->port == 53 && (addr_equal(&q->dst, &net->gateway) ||
+    else if (q->pooled)
+        (void)puts("note     an address that stands for a name; where the name leads, a public address is supposed "
+                   "that no rule mentions");
+    else if (q->by_name && in->fake_ip)
+        (void)puts("note     the guest dials an address that stands for this name alone (dns mode fake-ip)");
+    else if (in->fake_ip)
+        (void)puts("note     real addresses have no names (dns mode fake-ip): only rules by address open them");
+    if (q->proto != RULE_ICMP && q->port == 53 && (addr_equal(&q->dst, &net->gateway) ||
                                !policy_opens_resolver(q->policy, q->proto, &q->dst, q->wall_s)))
         (void)puts("note     the gateway's resolver answers port 53, whatever address was asked, and judges each name");
 }
 
-static int judge_flow(const struct question *q, const char *sni)
+/* What becomes of what the guest says behind the bytes that were allowed. */
+static void print_later(const struct question *q, const struct verdict *v)
 {
-    struct evidence hello = {.kind = EVIDENCE_TLS};
+    if (v->action == VERDICT_DENY)
+        return;
+    if (q->said.kind == EVIDENCE_HTTP)
+        (void)puts(v->follows_http ? "later    each further request of the connection is judged like the first"
+                                   : "later    further requests of the connection are not read");
+    else if (q->proto == RULE_TCP)
+        (void)puts(v->follows_hello ? "later    a second ClientHello (HelloRetryRequest) is judged like the first"
+                                    : "later    nothing more is read");
+}
+
+static void print_silence(const struct question *q, const struct facts *facts)
+{
+    struct verdict v;
+
+    if (q->proto == RULE_TCP) {
+        policy_judge_silent(q->policy, facts, &v);
+        print_answer(q, "silence", &v);
+    }
+    (void)printf("bytes    decide; ask with --sni NAME%s\n", q->proto == RULE_TCP ? " or --host NAME" : "");
+}
+
+static void judge_flow(const struct question *q)
+{
     struct facts facts = {
         .proto = q->proto,
         .dst = q->dst,
@@ -224,25 +309,24 @@ static int judge_flow(const struct question *q, const char *sni)
     };
     struct verdict v;
 
-    if (sni && name_canonical(sni, strlen(sni), hello.name) < 0)
-        return fail("--sni", "not a valid name (name.invalid)");
-    policy_judge(q->policy, &facts, &v);
+    if (q->pooled && q->name_count == 0)
+        v = (struct verdict){
+            .action = VERDICT_DENY, .reason = REASON_NAME_UNPINNED, .layer = POLICY_LAYER_POLICY, .rule = -1};
+    else
+        policy_judge(q->policy, &facts, &v);
     print_answer(q, q->proto == RULE_UDP ? "datagram" : "open", &v);
     if (v.action == VERDICT_ALLOW || v.action == VERDICT_DENY) {
-        if (sni)
+        if (q->said.kind != EVIDENCE_UNKNOWN)
             (void)puts("bytes    not read: the verdict is final before them");
-        return 0;
-    }
-    if (sni) {
-        facts.evidence = &hello;
+    } else if (q->said.kind != EVIDENCE_UNKNOWN) {
+        facts.evidence = &q->said;
         policy_judge(q->policy, &facts, &v);
         print_answer(q, "bytes", &v);
-        return 0;
+        print_later(q, &v);
+    } else {
+        print_silence(q, &facts);
     }
-    policy_judge_silent(q->policy, &facts, &v);
-    print_answer(q, "silence", &v);
-    (void)puts("bytes    decide; ask with --sni NAME");
-    return 0;
+    print_limits(q, &v);
 }
 
 /* The policy that an instance would enforce now. Return: 0, or -errno after an error line. */
@@ -279,12 +363,15 @@ int explain_command(const struct args *args, const struct config *config)
         err = make_policy(config, &policy);
     if (err == 0) {
         q->policy = policy;
+        settle_names(q);
         if (q->by_name)
             q->dst = stand_in(q);
         print_question(q);
         print_notes(q);
         judge_names(q);
-        err = judge_flow(q, args->sni);
+        if (q->pooled && q->name_count > 0)
+            q->dst = stand_in(q);
+        judge_flow(q);
     }
     policy_unref(policy);
     free(q);

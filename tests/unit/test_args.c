@@ -106,10 +106,11 @@ static void test_values_of_commands(void **state)
     assert_string_equal(args.shares[1], "/run/b");
     args_deinit(&args);
 
-    expect_args("weir explain --name a.b --sni c.d 10.0.0.1 --name=e.f", &line, &args);
+    expect_args("weir explain --name a.b --sni c.d --host g.h 10.0.0.1 --name=e.f", &line, &args);
     assert_int_equal(args.name_count, 2);
     assert_string_equal(args.names[1], "e.f");
     assert_string_equal(args.sni, "c.d");
+    assert_string_equal(args.host, "g.h");
     args_deinit(&args);
 
     expect_args("weir check f.yaml", &line, &args);
@@ -149,6 +150,7 @@ static const struct {
     {"weir run --root", "--root", "unknown option", NULL},
     {"weir run --share /run/a", "--share", "unknown option", NULL},
     {"weir run --sni a.b", "--sni", "unknown option", NULL},
+    {"weir run --host a.b", "--host", "unknown option", NULL},
     {"weir exec --link tap,name=t0 -- true", "--link", "unknown option", NULL},
     {"weir explain --log - a.b", "--log", "unknown option", NULL},
     {"weir check -v", "-v", "unknown option", NULL},
@@ -293,7 +295,7 @@ static void test_every_option_is_in_the_help(void **state)
 {
     static const char *const options[] = {
         "--config", "--rule", "--allow", "--deny", "--default", "--refuse", "--group", "--dns ", "--dns-mode", "--ipv4",
-        "--ipv6",   "--mtu",  "--name GUEST", "--log", "--link", "--root", "--share", "-v", "--name NAME", "--sni",
+        "--ipv6",   "--mtu",  "--name GUEST", "--log", "--link", "--root", "--share", "-v", "--name NAME", "--sni", "--host",
     };
     char *text = NULL;
     size_t len;
