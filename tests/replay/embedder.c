@@ -1,5 +1,6 @@
 #include "embedder.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -16,7 +17,7 @@ static void on_later(void *ctx)
 {
     struct answer_later *a = ctx;
 
-    CHECK(instance_resume(a->embedder->instance, a->token, a->answer) == 0);
+    CHECK(instance_resume(a->embedder->instance, a->token, a->answer) == (a->answer == DECIDE_PENDING ? -EINVAL : 0));
     if (a->twice) /* an embedder that is wrong about what it has said */
         CHECK(instance_resume(a->embedder->instance, a->token,
                               a->answer == DECIDE_ALLOW ? DECIDE_DENY : DECIDE_ALLOW) == 0);

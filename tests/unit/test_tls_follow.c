@@ -129,6 +129,9 @@ static void test_t31_early_data_passes(void **state)
     (void)state;
     put(&guest, RAW("\x14\3\3\0\1\1"));
     put(&guest, RAW("\x17\3\3\0\5early"));
+    put(&guest, RAW("\x17\3\3\1\2")); /* 258 bytes of what could be handshakes, but for what is in front of them */
+    for (int i = 0; i < 258; i++)
+        put(&guest, RAW("\x16"));
     put(&guest, RAW("\x17\3"));
     assert_int_equal(ask(&f, &guest, &passed, &e), FOLLOW_MORE);
     assert_int_equal(passed, guest.len - 2);
