@@ -134,7 +134,6 @@ static void settle(struct flow *flow, struct verdict *v, enum group group)
 {
     if (flow->kind != FLOW_TCP && v->action != VERDICT_DENY && group == GROUP_GUEST) /* by the policy of now */
         *v = verdict_deny(REASON_FLOOR_GUEST);
-    flow_set_deadline(&flow->instance->flows, flow, 0);
     flow->counts_dial = false;
     flow->link->dials--;
     if (flow->kind == FLOW_TCP)
@@ -202,8 +201,7 @@ static void new_flow_decided(struct flow *flow, enum decide_answer answer)
 
 void asking_decided(struct flow *flow, enum decide_answer answer)
 {
-    flow->token = 0;
-    flow_set_deadline(&flow->instance->flows, flow, 0);
+    flow->token = 0; /* what comes of it sets the next deadline */
     if (flow->state == FLOW_ASKING)
         new_flow_decided(flow, answer);
     else if (flow->kind == FLOW_UDP)
