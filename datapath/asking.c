@@ -106,7 +106,7 @@ uint64_t asking_new(struct link *link, const struct flow_key *key, struct verdic
     if (!link->instance->hook)
         return 0;
     gather(link, key, &key->dst, DECIDE_OPEN, NULL, v, &asked);
-    token = hook_ask(link->instance, &asked.facts, v);
+    token = hook_ask(link, &asked.facts, v);
     verdict_let_in(link, key, &key->dst, v);
     return token;
 }
@@ -148,7 +148,7 @@ void asking_open(struct flow *flow, struct verdict *v, enum group group)
     uint64_t token;
 
     gather(flow->link, &flow->key, flow_target(flow), DECIDE_OPEN, NULL, v, &asked);
-    token = hook_ask(flow->instance, &asked.facts, v);
+    token = hook_ask(flow->link, &asked.facts, v);
     verdict_let_in(flow->link, &flow->key, flow_target(flow), v);
     if (token != 0)
         wait_for(flow, token);
@@ -166,7 +166,7 @@ bool asking_bytes(struct flow *flow, const struct evidence *said, struct verdict
     if (!flow->instance->hook)
         return false;
     gather(flow->link, &flow->key, flow_target(flow), DECIDE_BYTES, said, v, &asked);
-    token = hook_ask(flow->instance, &asked.facts, v);
+    token = hook_ask(flow->link, &asked.facts, v);
     if (token != 0)
         wait_for(flow, token);
     return token != 0;

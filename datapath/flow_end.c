@@ -289,7 +289,9 @@ void flow_refuse_accepted(struct flow *flow, const struct verdict *verdict, cons
     r.reason = verdict->reason;
     r.stage = "bytes";
     if (flow->state == FLOW_OPEN) { /* for something it said later */
-        flow->close_how = FLOW_CLOSE_POLICY;
+        flow->close_how = verdict->reason == REASON_DENY_HOOK || verdict->reason == REASON_HOOK_TIMEOUT
+                              ? FLOW_CLOSE_HOOK
+                              : FLOW_CLOSE_POLICY;
         add_life(flow, &r);
     }
     add_evidence(flow, &r);

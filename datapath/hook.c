@@ -16,6 +16,7 @@ enum waiter { WAITER_NONE, WAITER_UNBOUND, WAITER_FLOW, WAITER_QUESTION };
 struct ask {
     enum waiter waiter;
     uint32_t generation; /* of this slot: a token outlives its question and finds nothing */
+    struct link *link;   /* borrowed: whose guest it is about */
     void *who;           /* borrowed: struct flow or struct question */
 };
 
@@ -46,6 +47,7 @@ static struct ask *ask_of(struct hook *h, uint64_t token)
 static void ask_free(struct hook *h, struct ask *a)
 {
     a->waiter = WAITER_NONE;
+    a->link->asks--;
     h->free[h->free_count++] = (uint16_t)(a - h->asks);
 }
 
@@ -191,8 +193,17 @@ void hook_apply(const struct instance *in, const struct decide_facts *facts, enu
     }
 }
 
-uint64_t hook_ask(struct instance *in, struct decide_facts *facts, struct verdict *v)
+/* With others beside it, a guest's questions take three quarters of the places at most. */
+static bool has_room(const struct hook *h, const struct link *link)
 {
+    unsigned share = h->instance->link_count > 1 ? HOOK_PENDING_MAX / 4 * 3 : HOOK_PENDING_MAX;
+
+    return h->free_count > 0 && link->asks < share;
+}
+
+uint64_t hook_ask(struct link *link, struct decide_facts *facts, struct verdict *v)
+{
+    struct instance *in = link->instance;
     struct hook *h = in->hook;
     enum decide_answer answer;
     uint64_t token;
@@ -200,13 +211,15 @@ uint64_t hook_ask(struct instance *in, struct decide_facts *facts, struct verdic
 
     if (!is_asked(in, facts->stage) || (v->action == VERDICT_DENY && !hook_may_overturn(in, facts->stage, v)))
         return 0;
-    if (h->free_count == 0) {
+    if (!has_room(h, link)) {
         instance_count(in, COUNTER_HOOK_FULL);
         deny(v, REASON_HOOK_TIMEOUT);
         return 0;
     }
     a = &h->asks[h->free[--h->free_count]];
     a->waiter = WAITER_UNBOUND;
+    a->link = link;
+    link->asks++;
     a->generation++;
     token = (uint64_t)a->generation << 32 | (uint32_t)(a - h->asks);
     facts->verdict = v;

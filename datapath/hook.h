@@ -83,7 +83,7 @@ void hook_discard(struct hook *hook);
  *
  * Return: 0: @verdict is final; else a token: the answer will come, for hook_bind_flow() or hook_bind_question().
  */
-uint64_t hook_ask(struct instance *in, struct decide_facts *facts, struct verdict *verdict);
+uint64_t hook_ask(struct link *link, struct decide_facts *facts, struct verdict *verdict);
 
 /** Whether @verdict denies something that an embedder could allow at this stage. */
 bool hook_may_overturn(const struct instance *in, enum decide_stage stage, const struct verdict *verdict);

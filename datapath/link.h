@@ -64,6 +64,7 @@ struct link {
     uint32_t flows;             /* its live ones */
     uint32_t dials, half_open, peeks; /* and those in these phases */
     uint32_t relayed;           /* UDP and ping flows */
+    uint32_t asks;              /* questions to the embedder without an answer */
     uint64_t ping_refill_ms;    /* of its budget of echoes (relay_ping.c) */
     uint32_t ping_tokens;
     struct dns_rate dns_rate;   /* of its questions */

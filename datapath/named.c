@@ -54,7 +54,9 @@ static bool choose(struct flow *flow, const struct dns_answer *answer, struct ve
         struct verdict v;
         enum group group;
 
-        if (!policy_may_answer(policy, pins_held_name(flow->pin), a, instance_wall_s())) {
+        /* The alias is a guest's word for the host; behind a name it would be somebody else's address. */
+        if (guest_is_alias(flow->link->guest, a) ||
+            !policy_may_answer(policy, pins_held_name(flow->pin), a, instance_wall_s())) {
             flow->asked |= GOT_FORBIDDEN;
             continue;
         }

@@ -124,7 +124,7 @@ static bool ask_embedder(struct resolver *r, const struct question *asked, struc
     struct instance *in = r->instance;
     uint32_t decide_ms = in->config.hook.decide_ms < HOOK_DNS_MS ? in->config.hook.decide_ms : HOOK_DNS_MS;
     struct decide_facts facts = facts_of(asked);
-    uint64_t token = hook_ask(in, &facts, v);
+    uint64_t token = hook_ask(asked->link, &facts, v);
     struct question *q = token != 0 ? resolver_question_new(r, asked) : NULL;
 
     if (token == 0)
