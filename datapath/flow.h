@@ -131,6 +131,7 @@ struct flow {
     bool recorded, accepted, killed, host_closed;
     bool refused;                 /* an alert or a 403 is on its way */
     bool asked_of_half;           /* token: about half of something, since the time for the rest was over */
+    bool opaque;                  /* what was HTTP is read no more: another protocol was agreed on */
     bool let_in;                  /* by the embedder, past the policy's default */
     bool counts_dial, counts_half_open, counts_live, counts_peek;
     enum flow_close close_how;    /* which end came first */

@@ -92,6 +92,7 @@ static void add_evidence(const struct flow *flow, struct record *r)
         r->sni = flow->said;
     r->alpn = flow->alpn;
     r->ech = flow->ech;
+    r->opaque = flow->opaque;
     r->t_peek_ms = flow->peek_ms;
 }
 

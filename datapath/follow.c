@@ -122,6 +122,7 @@ static bool too_late(const struct flow *flow)
 /* Everything passes from now on. Return: how much that is. */
 static size_t end(struct flow *flow)
 {
+    flow->opaque = flow->as.bridge.follow->kind == EVIDENCE_HTTP;
     follow_free(flow);
     return tcp_conn_held(&flow->conn);
 }

@@ -114,6 +114,8 @@ static json_t *to_json(const struct record *r, uint32_t repeats, uint64_t lost)
     set_text(o, "alpn", r->alpn);
     if (r->ech)
         (void)json_object_set_new(o, "ech", json_true());
+    if (r->opaque)
+        (void)json_object_set_new(o, "opaque", json_true());
     if (r->rule >= 0) {
         set_number(o, "rule", (uint64_t)r->rule + 1);
         set_text(o, "layer", r->layer == POLICY_LAYER_FLOOR ? "floor" : "policy");

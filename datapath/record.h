@@ -35,7 +35,7 @@ struct record {
     struct addr src, dst, peer;  /* family ADDR_NONE: left out */
     uint16_t src_port, dst_port, peer_port;
     const char *name, *name_src, *sni, *host, *alpn, *tag, *stage, *close;
-    bool ech;
+    bool ech, opaque;
     enum policy_layer layer;
     int rule;                    /* -1: none */
     const char *verdict;         /* allow, deny, audit */
