@@ -3,7 +3,8 @@
     catalogue.py [--missing]       --missing: only rows without a test
 
 A test carries an id by its name (`test_b09_half_close`, also several: `test_a06_a07_lease_and_mtu`), by the text of one of its
-cases (`"B9 ..."`), or, an input of the corpus, by its file name (`t09-hello-in-two-records`).
+cases (`"B9 ..."`), or, an input of the corpus and a case of the replays, by its file's or folder's name
+(`t09-hello-in-two-records`, `c02-c04-facts-for-the-embedder`).
 """
 import re
 import sys
@@ -18,7 +19,7 @@ RESULT_FILES = ("build-test/meson-logs/testlog.json", "build-test/net.junit.xml"
 ROW = re.compile(r"^\| ([A-HT]\d+) \| ([^|]+) \|")
 FUNCTION = re.compile(r"\btest_((?:[a-ht]\d+_)+)\w*")
 CASE_TEXT = re.compile(r"\"([A-HT]\d+) ")
-INPUT_NAME = re.compile(r"^([a-ht]\d+)-")
+INPUT_NAME = re.compile(r"^((?:[a-ht]\d{2,3}-)+)")
 
 
 def canonical(text):
@@ -56,6 +57,11 @@ def _in_file(path):
         yield canonical(match[1]), Carrier(relative, program, f"a case \"{match[1]} ...\"")
 
 
+def _by_name(name, carrier):
+    """(id, carrier) for each id an input's or case's name begins with."""
+    return [(canonical(part), carrier) for part in INPUT_NAME.match(name)[1].strip("-").split("-")]
+
+
 def read_carriers():
     """id -> its tests, each named once."""
     carriers = {}
@@ -64,11 +70,10 @@ def read_carriers():
         if path.suffix in (".c", ".py", ".h") and path.parent.name != "lint" and path.name != "catalogue.py":
             found = _in_file(path)
         elif "corpus" in path.parts and path.is_file() and INPUT_NAME.match(path.name):
-            found = [(canonical(INPUT_NAME.match(path.name)[1]),
-                      Carrier(path.relative_to(ROOT).as_posix(), path.parent.name, "(input)"))]
+            found = _by_name(path.name, Carrier(path.relative_to(ROOT).as_posix(), path.parent.name, "(input)"))
         elif "cases" in path.parts and path.name == "expect.txt" and INPUT_NAME.match(path.parent.name):
-            found = [(canonical(INPUT_NAME.match(path.parent.name)[1]),
-                      Carrier(path.parent.relative_to(ROOT).as_posix(), path.parent.name, path.parent.name))]
+            case = path.parent
+            found = _by_name(case.name, Carrier(case.relative_to(ROOT).as_posix(), case.name, case.name))
         for row, carrier in found:
             known = carriers.setdefault(row, {})
             known.setdefault(str(carrier), carrier)

@@ -42,7 +42,7 @@ def asked_for(archive):
 
 
 class Blocking(unittest.TestCase):
-    def test_f17_nothing_blocks_and_no_other_program_runs(self):
+    def test_f17_t153_nothing_blocks_or_looks_up_names_and_no_other_program_runs(self):
         objects, found = set(), {}
         for archive in ARCHIVES:
             for source, symbol in asked_for(archive):
