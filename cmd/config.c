@@ -154,7 +154,13 @@ static void print_dns(const struct config *c, FILE *out)
     const struct instance_config *in = &c->instance;
     char text[ADDR_ENDPOINT_TEXT_MAX];
 
-    (void)fprintf(out, "dns:\n  mode: %s\n  upstream: [", in->fake_ip ? "fake-ip" : "pinned");
+    (void)fprintf(out, "dns:\n  mode: %s\n", in->fake_ip ? "fake-ip" : "pinned");
+    if (c->dns_key[0] != '\0') {
+        (void)fputs("  key: ", out);
+        print_quoted(out, c->dns_key);
+        (void)fputc('\n', out);
+    }
+    (void)fputs("  upstream: [", out);
     for (unsigned i = 0; i < in->resolver_count; i++)
         (void)fprintf(out, "%s\"%s\"", i == 0 ? "" : ", ",
                       addr_endpoint_format(&in->resolvers[i].addr, in->resolvers[i].port, text));

@@ -57,6 +57,7 @@ struct config {
     uint8_t guest_mac[FRAME_MAC_BYTES];
     bool guest_mac_given;
     bool aliases_given;
+    char dns_key[PATH_MAX];           /* where fake-ip's key is kept; "": nowhere, each start has another */
     char log[PATH_MAX];               /* "": none; "-": stdout, under exec stderr */
     enum config_level level;
     struct config_place place;        /* of what is being set; for rules */

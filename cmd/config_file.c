@@ -56,6 +56,7 @@ static const struct key network_keys[] = {
 
 static const struct key dns_keys[] = {
     TEXT("mode", setting_dns_mode),
+    TEXT("key", setting_dns_key),
     LIST_OF("upstream", setting_dns_upstream),
     {.name = "hosts", .kind = KEY_HOSTS},
     LIST_OF("search", setting_dns_search),

@@ -43,7 +43,7 @@ static void say_what_stays(const struct config *old, const struct config *new)
         {"network", same_prefix(&a->net4, &b->net4) && same_prefix(&a->net6, &b->net6) && a->mtu == b->mtu &&
                         strcmp(a->hostname, b->hostname) == 0},
         {"name", strcmp(a->name, b->name) == 0},
-        {"dns", same_dns(a, b)},
+        {"dns", same_dns(a, b) && strcmp(old->dns_key, new->dns_key) == 0},
         {"links", same_links(old, new)},
         {"log.flows", strcmp(old->log, new->log) == 0},
         {"policy.refuse", a->refuse_icmp == b->refuse_icmp},

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/counters.h"
+#include "cmd/key_file.h"
 #include "cmd/say.h"
 #include "stack/ip6.h"
 
@@ -140,11 +141,29 @@ static void describe(const struct service *s)
         c->layers[POLICY_LAYER_POLICY].allow_default ? "allow" : "deny", host->count);
 }
 
+/* A key that cannot be had is an error: another one would send guests that remember addresses to names not meant. */
+static int read_dns_key(const struct config *c, struct siphash_key *out_key)
+{
+    int err;
+
+    if (!c->instance.fake_ip || c->dns_key[0] == '\0')
+        return 0;
+    err = key_file_read(c->dns_key, out_key);
+    if (err == -EINVAL)
+        say_error("dns.key", "'%s' is not a key (a file of %d bytes): remove it, and a new one is made", c->dns_key,
+                  KEY_FILE_BYTES);
+    else if (err < 0)
+        say_error("dns.key", "cannot have a key in '%s': %s", c->dns_key, strerror(-err));
+    return err;
+}
+
 static int make_instance(struct service *s)
 {
     struct instance_config ic = s->config->instance;
-    int err;
+    int err = read_dns_key(s->config, &ic.fake_ip_key);
 
+    if (err < 0)
+        return err;
     ic.policy = config_policy(s->config);
     if (!ic.policy) {
         say_error("policy", "out of memory");

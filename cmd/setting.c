@@ -154,6 +154,14 @@ int setting_dns_mode(struct config *c, const char *text, struct problem *p)
     return 0;
 }
 
+int setting_dns_key(struct config *c, const char *text, struct problem *p)
+{
+    if (*text == '\0' || strlen(text) >= sizeof(c->dns_key))
+        return problem_set(p, "write a path", "'%s' is not a file for a key", text);
+    strcpy(c->dns_key, text);
+    return 0;
+}
+
 static int take_endpoint(const char *text, struct upstream_server *out)
 {
     struct upstream_server server;

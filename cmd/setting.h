@@ -17,6 +17,7 @@ setting_fn setting_ipv4;
 setting_fn setting_ipv6;
 setting_fn setting_mtu;
 setting_fn setting_guest_mac;
+setting_fn setting_dns_key;
 setting_fn setting_dns_mode;
 setting_fn setting_dns_upstream;    /* one more */
 setting_fn setting_dns_search;      /* one more */

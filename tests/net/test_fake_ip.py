@@ -67,3 +67,14 @@ def test_t101_a_fake_address_leads_nowhere_private(lab, plan):
     vm = lab.vm("allow .lab.example", args=FAKE)
     assert vm.ask("rebind.lab.example").addrs == []
     vm.weir.expect(ev="dns", reason="dns.rebind", name="rebind.lab.example")
+
+
+def test_d13_a_name_keeps_its_address_over_a_restart(lab):
+    def told(key):
+        vm = lab.vm(config={"dns": {"mode": "fake-ip", "key": key}, "policy": {"rules": ["allow .lab.example"]}})
+        return resolve(vm, "web.lab.example")
+
+    key = f"{lab.fresh_directory()}/key"
+    first = told(key)
+    assert told(key) == first
+    assert told(f"{key}2") != first

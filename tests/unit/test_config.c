@@ -38,6 +38,7 @@ static const char whole[] =
     "network: {ipv4: 10.9.0.0/24, ipv6: off, mtu: 9000, guest_mac: \"52:54:00:12:34:56\", hostname: box}\n"
     "dns:\n"
     "  mode: pinned\n"
+    "  key: /var/lib/vm1.key\n"
     "  upstream: [192.0.2.53, \"192.0.2.54:5353\", \"[2001:db8::5]:54\", 2001:db8::6]\n"
     "  hosts: {DB.test.: 10.9.0.254, v6.test: 2001:db8::7}\n"
     "  search: [corp.example, lab]\n"
@@ -70,6 +71,7 @@ static void test_every_key(void **state)
     in = &c.instance;
     assert_string_equal(in->name, "vm1");
     assert_string_equal(in->hostname, "box");
+    assert_string_equal(c.dns_key, "/var/lib/vm1.key");
     assert_int_equal(addr_to_v4(&in->net4.base), 0x0a090000);
     assert_int_equal(in->net4.bits, 24);
     assert_int_equal(in->mtu, 9000);
@@ -105,7 +107,7 @@ static void test_every_key(void **state)
     assert_true(c.layers[POLICY_LAYER_FLOOR].present);
     assert_int_equal(c.layers[POLICY_LAYER_POLICY].count, 2);
     assert_int_equal(c.layers[POLICY_LAYER_FLOOR].count, 1);
-    assert_int_equal(c.layers[POLICY_LAYER_POLICY].places[1].line, 15);
+    assert_int_equal(c.layers[POLICY_LAYER_POLICY].places[1].line, 16);
     assert_int_equal(c.layers[POLICY_LAYER_POLICY].places[1].column, 7);
     assert_int_equal(c.groups.entry_count, 3);
     assert_string_equal(c.log, "/var/log/flows");
@@ -221,6 +223,7 @@ static const struct bad bad[] = {
     {"a floor's default", "floor: {default: permit}\n", "1:18", "'permit'", NULL},
     {"refuse", "policy: {refuse: drop}\n", "1:18", "'drop'", NULL},
     {"no mode of the resolver", "dns: {mode: fakeip}\n", "1:13", "'fakeip'", "fake-ip"},
+    {"a key without a file", "dns: {key: \"\"}\n", "1:12", "not a file for a key", "a path"},
     {"rebind", "dns: {rebind: maybe}\n", "1:15", "'maybe'", NULL},
     {"system is no list member", "dns: {upstream: [system, 192.0.2.1]}\n", "1:26", "alone", NULL},
     {"nor the last one", "dns: {upstream: [192.0.2.1, system]}\n", "1:29", "alone", NULL},
