@@ -88,6 +88,12 @@ static void refuse(struct flow *flow, struct verdict *v)
         relay_refuse_held(flow, v);
 }
 
+/* What no rule allows the embedder may allow: when it is asked, or as it did when the guest was told of the name. */
+static bool may_be_overturned(const struct instance *in, const struct verdict *v)
+{
+    return hook_may_overturn(in, DECIDE_DNS, v) || hook_may_overturn(in, DECIDE_OPEN, v);
+}
+
 /* The name leads nowhere: as if its host were not there. */
 static void unreachable(struct flow *flow, enum reason reason)
 {
@@ -128,9 +134,9 @@ void named_start(struct flow *flow)
     flow_set_deadline(&in->flows, flow, instance_now(in) + in->config.limits.dial_timeout_ms);
     if (name)
         flow->pin = pins_hold(flow->link->pins, name);
-    if (flow->pin) /* the guest was told of it under the policy of then; the embedder may have said so */
+    if (flow->pin) /* the guest was told of it under the policy of then */
         policy_judge_name(in->policy, name, instance_wall_s(), &v);
-    if (v.action == VERDICT_DENY && !(v.by_default && in->hook)) {
+    if (v.action == VERDICT_DENY && !may_be_overturned(in, &v)) {
         v.reason = v.rule >= 0 ? REASON_DENY_RULE : REASON_DENY_DEFAULT;
         refuse(flow, &v); /* it does not leave this machine */
     } else if (flow->pin) {

@@ -84,7 +84,10 @@ static void go_on(struct resolver *r, const struct question *q, const struct ver
     if (v->action == VERDICT_DENY) {
         instance_count(r->instance, COUNTER_DNS_DENIED);
         flow_record_dns(r->instance, q->link, &q->key, v);
-        resolver_tell_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
+        if (v->reason == REASON_HOOK_TIMEOUT) /* the name was not denied, there was no place to ask */
+            resolver_tell_rcode(r, q, DNS_SERVFAIL, DNS_EDE_NOT_READY);
+        else
+            resolver_tell_rcode(r, q, DNS_NXDOMAIN, DNS_EDE_BLOCKED);
         return;
     }
     if (!judge_type(r, q))
