@@ -67,15 +67,20 @@ def test_c25_a_reload_counts_live_flows_and_cuts_none(lab, plan):
     vm.connect(server.addr, server.port).close()
 
 
-@pytest.mark.parametrize("link", LINKS)
-def test_c25_exactly_so_many_bytes_up(lab, plan, link):
+def serve_kept(lab):
+    """What a server gets, growing; and the server."""
     got = bytearray()
 
     def keep(conn):
         while chunk := conn.recv(65536):
             got.extend(chunk)
 
-    server = lab.serve(keep)
+    return got, lab.serve(keep)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_c25_exactly_so_many_bytes_up(lab, plan, link):
+    got, server = serve_kept(lab)
     vm = lab.vm(f"allow {plan.peer} tcp up=1M", link=link)
     sent = b"".join(pattern.blocks(BYTES))
     with vm.connect(server.addr, server.port) as sock:
@@ -90,13 +95,7 @@ def test_c25_exactly_so_many_bytes_up(lab, plan, link):
 
 @pytest.mark.parametrize("link", LINKS)
 def test_c25_t76_a_long_upload_ends_at_its_bound(lab, plan, link):
-    got = bytearray()
-
-    def keep(conn):
-        while chunk := conn.recv(65536):
-            got.extend(chunk)
-
-    server = lab.serve(keep)
+    got, server = serve_kept(lab)
     vm = lab.vm(f"allow {plan.peer} tcp up=1M", link=link)
     sent = b"".join(pattern.blocks(8 * BYTES))
     with vm.connect(server.addr, server.port) as sock:
