@@ -212,9 +212,9 @@ void flow_reap(struct flow_table *t)
     LIST_FOR_EACH(node, &t->reap) {
         struct flow *flow = LIST_ENTRY(node, struct flow, node);
 
+        tcp_conn_abort(&flow->conn); /* only TIME_WAIT can be left, and says nothing; its guest may be gone before... */
         if (flow->closing > 0)
-            continue;
-        tcp_conn_abort(&flow->conn); /* only TIME_WAIT can be left, and says nothing */
+            continue; /* ... the flow's handles are */
         flow_set_text(&flow->name, "");
         flow_set_text(&flow->said, "");
         flow_set_text(&flow->alpn, "");
