@@ -6,25 +6,20 @@
  */
 #include "datapath/hook.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "datapath/instance.h"
-#include "datapath/link_backend.h"
 #include "policy_setup.h"
-#include "wire.h"
+#include "real_loop.h"
 
 enum {
     FLOWS = 100,
     FIRST_PORT = 10000,
     JOBS_MAX = 4 * HOOK_PENDING_MAX,
     THREADS = 2,
-    PATIENCE_MS = 10000,
-    LOOK_MS = 2,
     IMPATIENT_MS = 100,
     THOUGHT_MS = 300,
     RCODE_NXDOMAIN = 3,
@@ -48,15 +43,10 @@ static struct {
     pthread_t threads[THREADS];
 } worker;
 
+static struct real_loop real;
+
 static struct {
-    uv_loop_t loop;
-    uv_timer_t look; /* so that a turn of the loop ends */
-    struct instance *instance;
-    struct link *link;
     uint64_t until_ms;
-    bool gone;
-    int listener; /* the backlog takes connections */
-    uint16_t port;
     enum seen seen[FLOWS]; /* by guest port */
     int rcode;             /* of the last answer to a question; -1: none */
     uint64_t tokens[HOOK_PENDING_MAX + FLOWS];
@@ -71,7 +61,7 @@ static void resume(uint64_t token, enum decide_answer answer)
     int err;
 
     do {
-        err = instance_resume(t.instance, token, answer);
+        err = instance_resume(real.instance, token, answer);
     } while (err == -ENOBUFS); /* the loop will take what is there */
     CHECK(err == 0);
 }
@@ -118,7 +108,7 @@ static bool all_done(void)
     return done;
 }
 
-/* ---- the instance, its link, and a server ---- */
+/* ---- the instance, and what its guest sees ---- */
 
 static enum decide_answer on_decide(void *ctx, const struct decide_facts *facts, uint64_t token)
 {
@@ -131,79 +121,19 @@ static enum decide_answer on_decide(void *ctx, const struct decide_facts *facts,
     return t.on_decide(token, number);
 }
 
-static int held_start(struct link *link, char error[static LINK_ERROR_MAX])
+static void on_packet(const struct packet *p)
 {
-    (void)error;
-    link_came_up(link, &(struct link_caps){0});
-    return 0;
-}
-
-static int held_send(struct link *link, const struct wire_frame *frame)
-{
-    static uint8_t bytes[FRAME_BYTES_MAX];
-    struct packet p;
-    size_t len = 0;
-
-    (void)link;
-    for (int i = 0; i < frame->iovcnt; i++) {
-        memcpy(bytes + len, frame->iov[i].iov_base, frame->iov[i].iov_len);
-        len += frame->iov[i].iov_len;
-    }
-    wire_read(bytes, len, false, &p);
-    if (p.kind == WIRE_UDP && p.payload_bytes > 3)
-        t.rcode = p.payload[3] & 15;
-    if (p.kind != WIRE_TCP)
-        return 0;
-    CHECK(p.dst_port >= FIRST_PORT && p.dst_port < FIRST_PORT + FLOWS);
-    t.seen[p.dst_port - FIRST_PORT] = p.flags & WIRE_RST ? SEEN_RST : SEEN_SYN_ACK;
-    return 0;
-}
-
-static void held_close(struct link *link)
-{
-    link_closed(link);
-}
-
-static struct link *held_new(const struct link_spec *spec)
-{
-    static const struct link_ops ops = {.start = held_start, .send = held_send, .close = held_close};
-    struct link *link = calloc(1, sizeof(*link));
-
-    (void)spec;
-    if (link)
-        link->ops = &ops;
-    return link;
-}
-
-static const struct link_kind held_kind = {.new = held_new};
-
-static void give(struct packet *p)
-{
-    static uint8_t bytes[WIRE_FRAME_MAX];
-    struct frame_offload offload = {0};
-    struct buf *buf;
-    size_t len;
-
-    p->src = setup_addr("192.168.127.2");
-    p->ttl = 64;
-    memcpy(p->src_mac, "\x02\0\0\0\0\x02", sizeof(p->src_mac));
-    memcpy(p->dst_mac, t.instance->config.gateway_mac, sizeof(p->dst_mac));
-    len = wire_build(p, bytes);
-    buf = pool_get(&t.instance->pool, len);
-    assert_non_null(buf);
-    memcpy(buf->data, bytes, len);
-    buf->len = (uint32_t)len;
-    assert_int_equal(link_input(t.link, buf, &offload), 0);
+    if (p->kind == WIRE_UDP && p->payload_bytes > 3)
+        t.rcode = p->payload[3] & 15;
+    if (p->kind != WIRE_TCP)
+        return;
+    CHECK(p->dst_port >= FIRST_PORT && p->dst_port < FIRST_PORT + FLOWS);
+    t.seen[p->dst_port - FIRST_PORT] = p->flags & WIRE_RST ? SEEN_RST : SEEN_SYN_ACK;
 }
 
 static void give_segment(unsigned i, uint8_t flags, uint32_t seq)
 {
-    struct packet p = {
-        .kind = WIRE_TCP, .dst = setup_addr("192.168.127.254"), .src_port = (uint16_t)(FIRST_PORT + i), .dst_port = t.port,
-        .flags = flags, .seq = seq, .window = 65535, .mss = flags & WIRE_SYN ? 1460 : 0, .wscale = -1,
-    };
-
-    give(&p);
+    real_loop_give_segment(&real, ADDR_V4, (uint16_t)(FIRST_PORT + i), flags, seq, 0);
 }
 
 static void give_syn(unsigned i)
@@ -211,28 +141,16 @@ static void give_syn(unsigned i)
     give_segment(i, WIRE_SYN, 1000);
 }
 
-static void on_look(uv_timer_t *timer)
-{
-    (void)timer;
-}
-
-/* Let the loop run until @done says so. */
 static void run_until(bool (*done)(void), const char *what)
 {
-    uint64_t until_ms = uv_now(&t.loop) + PATIENCE_MS;
-
-    while (!done()) {
-        if (uv_now(&t.loop) > until_ms)
-            fail_msg("%s: not within %d ms", what, PATIENCE_MS);
-        (void)uv_run(&t.loop, UV_RUN_ONCE);
-    }
+    real_loop_run_until(&real, done, what);
 }
 
 /* One turn more, for what has been handed over and not looked at. */
 static void run_once(void)
 {
-    (void)uv_run(&t.loop, UV_RUN_NOWAIT);
-    (void)uv_run(&t.loop, UV_RUN_NOWAIT);
+    (void)uv_run(&real.loop, UV_RUN_NOWAIT);
+    (void)uv_run(&real.loop, UV_RUN_NOWAIT);
 }
 
 static unsigned accepted(void)
@@ -240,31 +158,16 @@ static unsigned accepted(void)
     unsigned n = 0;
     int fd;
 
-    while ((fd = accept(t.listener, NULL, NULL)) >= 0) {
+    while ((fd = accept(real.listener, NULL, NULL)) >= 0) {
         (void)close(fd);
         n++;
     }
     return n;
 }
 
-static int listen_on_loopback(void)
-{
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(in);
-
-    t.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (t.listener < 0 || bind(t.listener, (struct sockaddr *)&in, len) < 0 || listen(t.listener, FLOWS) < 0 ||
-        getsockname(t.listener, (struct sockaddr *)&in, &len) < 0)
-        return -1;
-    t.port = ntohs(in.sin_port);
-    return 0;
-}
-
 static int start(uint32_t decide_ms)
 {
-    struct link_spec spec = {.kind = &held_kind};
     struct instance_config config;
-    char error[LINK_ERROR_MAX];
 
     memset(&t, 0, sizeof(t));
     t.rcode = -1;
@@ -275,12 +178,9 @@ static int start(uint32_t decide_ms)
     config.net6 = (struct addr_prefix){.base = {.family = ADDR_NONE}}; /* no frame that nobody asked for */
     config.policy = setup_policy(NULL, "allow host tcp;allow ok.example");
     config.hook = (struct hook_config){.on_decide = on_decide, .stages = DECIDE_DNS | DECIDE_OPEN, .decide_ms = decide_ms};
-    if (listen_on_loopback() < 0 || uv_loop_init(&t.loop) < 0 || uv_timer_init(&t.loop, &t.look) < 0 ||
-        instance_new(&t.loop, &config, &t.instance) < 0 || link_open(t.instance, &spec, error) < 0)
+    if (real_loop_init(&real, on_packet) < 0 || real_loop_start(&real, &config) < 0)
         return -1;
     policy_unref(config.policy);
-    t.link = LIST_ENTRY(t.instance->links.next, struct link, node);
-    (void)uv_timer_start(&t.look, on_look, LOOK_MS, LOOK_MS);
     for (unsigned i = 0; i < THREADS; i++)
         if (pthread_create(&worker.threads[i], NULL, work, NULL) != 0)
             return -1;
@@ -299,12 +199,6 @@ static int set_up_impatient(void **state)
     return start(IMPATIENT_MS);
 }
 
-static void on_closed(void *ctx)
-{
-    (void)ctx;
-    t.gone = true;
-}
-
 static int tear_down(void **state)
 {
     (void)state;
@@ -314,11 +208,7 @@ static int tear_down(void **state)
     (void)pthread_mutex_unlock(&worker.lock);
     for (unsigned i = 0; i < THREADS; i++) /* from here on nobody answers */
         (void)pthread_join(worker.threads[i], NULL);
-    instance_close(t.instance, on_closed, NULL);
-    uv_close((uv_handle_t *)&t.look, NULL);
-    (void)uv_run(&t.loop, UV_RUN_DEFAULT);
-    (void)close(t.listener);
-    return t.gone ? uv_loop_close(&t.loop) : -1;
+    return real_loop_deinit(&real);
 }
 
 /* ---- cases ---- */
@@ -347,7 +237,7 @@ static void test_t155_c01_each_flow_has_its_first_answer_from_another_thread(voi
     for (unsigned i = 0; i < FLOWS; i++)
         assert_int_equal(t.seen[i], i % 2 == 0 ? SEEN_SYN_ACK : SEEN_RST);
     assert_int_equal(accepted(), FLOWS / 2);
-    assert_int_equal(t.instance->reasons[REASON_DENY_HOOK], FLOWS / 2);
+    assert_int_equal(real.instance->reasons[REASON_DENY_HOOK], FLOWS / 2);
 }
 
 static enum decide_answer answer_before_it_is_waited_for(uint64_t token, unsigned number)
@@ -415,7 +305,7 @@ static bool both_seen(void)
 
 static bool thought_about(void)
 {
-    return uv_now(&t.loop) >= t.until_ms;
+    return uv_now(&real.loop) >= t.until_ms;
 }
 
 static void test_c19_c01_one_answer_takes_its_time_and_holds_nobody_up(void **state)
@@ -425,7 +315,7 @@ static void test_c19_c01_one_answer_takes_its_time_and_holds_nobody_up(void **st
     give_syn(0);
     give_syn(1);
     run_until(second_seen, "the second flow");
-    t.until_ms = uv_now(&t.loop) + THOUGHT_MS;
+    t.until_ms = uv_now(&real.loop) + THOUGHT_MS;
     run_until(thought_about, "time");
     assert_int_equal(t.seen[0], SEEN_NOTHING);
     (void)later((struct job){t.tokens[0], DECIDE_ALLOW, true});
@@ -451,7 +341,7 @@ static void test_t155_an_answer_behind_its_deadline_is_nobodys(void **state)
     run_until(all_done, "the late answer");
     run_until(both_seen, "the other deadline");
     assert_int_equal(t.seen[1], SEEN_RST);
-    assert_int_equal(t.instance->reasons[REASON_HOOK_TIMEOUT], 2);
+    assert_int_equal(real.instance->reasons[REASON_HOOK_TIMEOUT], 2);
     assert_int_equal(accepted(), 0);
 }
 
@@ -461,9 +351,9 @@ static void test_t155_more_answers_than_are_kept(void **state)
     t.on_decide = never;
     give_syn(0);
     for (unsigned i = 0; i < HOOK_PENDING_MAX; i++) /* the loop does not run: they stay */
-        assert_int_equal(instance_resume(t.instance, UINT64_MAX - i, DECIDE_ALLOW), 0);
-    assert_int_equal(instance_resume(t.instance, t.tokens[0], DECIDE_DENY), -ENOBUFS);
-    assert_int_equal(instance_resume(t.instance, t.tokens[0], DECIDE_PENDING), -EINVAL);
+        assert_int_equal(instance_resume(real.instance, UINT64_MAX - i, DECIDE_ALLOW), 0);
+    assert_int_equal(instance_resume(real.instance, t.tokens[0], DECIDE_DENY), -ENOBUFS);
+    assert_int_equal(instance_resume(real.instance, t.tokens[0], DECIDE_PENDING), -EINVAL);
     (void)later((struct job){t.tokens[0], DECIDE_DENY, false}); /* which says it until there is room */
     run_until(first_refused, "the answer that counts");
 }
@@ -490,10 +380,10 @@ static void test_c01_t155_a_question_for_a_name(void **state)
     memcpy(bytes, query, sizeof(bytes));
     bytes[sizeof(bytes) - 1] = 1;
     t.on_decide = denied;
-    give(&p);
+    real_loop_give(&real, &p);
     run_until(question_answered, "an answer to the guest");
     assert_int_equal(t.rcode, RCODE_NXDOMAIN);
-    assert_int_equal(t.instance->reasons[REASON_DENY_HOOK], 1);
+    assert_int_equal(real.instance->reasons[REASON_DENY_HOOK], 1);
 }
 
 int main(void)
