@@ -39,6 +39,11 @@ struct stack {
     struct list blocked;               /* connections whose guest's wire was full */
     uint64_t grants_used, grants_max;  /* window bytes beyond TCP_WINDOW_FIRST */
     uint32_t window_max;
+    struct {
+        uint64_t since_ms;
+        uint32_t number;
+        uint32_t bulk, bulk_before;    /* connections that received bulk data in it, and in the one before it */
+    } spell;                           /* a short time in which it is seen who shares the windows */
     uint32_t guest_timeout_ms;
 };
 
@@ -62,6 +67,7 @@ void tcp_drop_held(struct tcp_conn *conn);
 
 /* tcp_window.c */
 void tcp_window_init(struct tcp_conn *conn);     /* after the SYN was taken */
+void tcp_window_arrived(struct tcp_conn *conn, uint32_t n);
 void tcp_window_credit(struct tcp_conn *conn, uint32_t n);
 void tcp_window_announce(struct tcp_conn *conn); /* before an ACK leaves */
 void tcp_window_release(struct tcp_conn *conn);  /* the connection is gone */

@@ -25,6 +25,7 @@ enum {
     TCP_SYN_BYTES_MAX = 120,            /* IP and TCP headers with all options */
     TCP_WINDOW_FIRST = 64 * 1024,       /* what every connection may have at once */
     TCP_WINDOW_MAX = 4 * 1024 * 1024,
+    TCP_WINDOWS_SHARED = 2 * 1024 * 1024, /* of that, used at a time by several that move bulk data */
     TCP_TINY_SEGMENTS = 32,             /* so many may be smaller, on average, than ... */
     TCP_TINY_BYTES = 256,               /* ... this; with more queued, the sender waits for an ACK */
     TCP_HOLD_COPY_BYTES = 34 * 1024,    /* smaller payloads are copied out of a big buffer when held */
@@ -75,6 +76,7 @@ struct tcp_conn {
     uint32_t grant_used;              /* bytes consumed since the grant last grew */
     uint32_t acked_bytes;             /* recorded, to be reported */
     uint32_t unacked_in;              /* received since an ACK last left */
+    uint32_t spell, spell_bytes;      /* received in that spell (stack.spell) */
     struct addr local, remote;        /* the destination the guest dialled, and the guest */
     uint16_t local_port, remote_port;
     uint64_t heard_ms;                /* when its last segment came */
@@ -84,6 +86,7 @@ struct tcp_conn {
     uint8_t pending;                  /* events recorded */
     uint8_t gone;                     /* enum tcp_gone */
     bool tuned : 1;                   /* mss, cwnd and window set after the handshake */
+    bool window_due : 1;              /* the guest is to be told of its window */
     bool fin_wanted : 1, fin_queued : 1, eof : 1, time_wait : 1, reported_gone : 1, seen : 1;
 };
 

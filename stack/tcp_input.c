@@ -306,6 +306,7 @@ static void hand_over(struct tcp_conn *conn, struct frame *f, struct pbuf *p)
 
     if (f->payload_bytes > 0) {
         conn->unacked_in += f->payload_bytes;
+        tcp_window_arrived(conn, f->payload_bytes);
         /* lwIP would acknowledge every second segment by itself; we do once per turn, in stack_flush(). */
         if (!conn->time_wait)
             tcp_clear_flags(pcb, TF_ACK_DELAY);

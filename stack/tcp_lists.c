@@ -331,8 +331,9 @@ static void flush_one(struct tcp_conn *conn)
     if (!conn->pcb || conn->time_wait)
         return;
     tcp_enter(conn);
-    if (conn->unacked_in > conn->guest_mss)
+    if (conn->window_due || conn->unacked_in > conn->guest_mss)
         tcp_set_flags(conn->pcb, TF_ACK_NOW);
+    conn->window_due = false;
     tcp_window_announce(conn);
     fit_window(conn, conn->gso_size);
     tcp_output(conn->pcb);

@@ -5,8 +5,17 @@
  * over-promised (a full pool drops payload before lwIP sees it), and doubles each time the host side has taken a whole
  * grant, while all growth of all connections fits the pool. Closing the window is withholding: bytes the host
  * has not taken are never credited.
+ *
+ * What is announced is less while many move bulk data: they share TCP_WINDOWS_SHARED, so that what they have sent is
+ * still in the processor's caches when it is read, and does not keep others waiting in the link's queue.
  */
 #include "stack/stack_private.h"
+
+enum {
+    SPELL_MS = 16,
+    BULK_BYTES = 32 * 1024, /* received in a spell */
+    SUPER_BYTES_MAX = 65535, /* of payload in a super-segment, headers included */
+};
 
 void tcp_window_init(struct tcp_conn *conn)
 {
@@ -45,10 +54,58 @@ static void grow(struct tcp_conn *conn)
     conn->pcb->rcv_wnd += more;
 }
 
+void tcp_window_arrived(struct tcp_conn *conn, uint32_t n)
+{
+    struct stack *stack = conn->guest->stack;
+    uint64_t passed_ms = stack->now_ms - stack->spell.since_ms;
+
+    if (passed_ms >= SPELL_MS) {
+        stack->spell.bulk_before = passed_ms < 2 * SPELL_MS ? stack->spell.bulk : 0;
+        stack->spell.bulk = 0;
+        stack->spell.number++;
+        stack->spell.since_ms = stack->now_ms;
+    }
+    if (conn->spell != stack->spell.number) {
+        conn->spell = stack->spell.number;
+        conn->spell_bytes = 0;
+    }
+    if (conn->spell_bytes < BULK_BYTES && conn->spell_bytes + n >= BULK_BYTES)
+        stack->spell.bulk++;
+    conn->spell_bytes += n;
+}
+
+/* How much of its grant a connection may use now. */
+static uint32_t share(const struct tcp_conn *conn)
+{
+    const struct stack *stack = conn->guest->stack;
+    uint32_t bulk = LWIP_MAX(stack->spell.bulk, stack->spell.bulk_before), mss = conn->guest_mss;
+    uint32_t each = bulk > 1 ? TCP_WINDOWS_SHARED / bulk : TCP_WINDOW_MAX;
+    uint32_t super = SUPER_BYTES_MAX / mss * mss;
+
+    each = LWIP_MAX(each, LWIP_MAX((uint32_t)TCP_WINDOW_FIRST, 2 * mss));
+    if (super > mss) /* whole ones: a guest would use up the rest of its window with small frames */
+        each -= each % super - mss / 2;
+    return LWIP_MIN(conn->grant, each);
+}
+
+/* What it may be told now: its share, less what it sent and the host side has not taken. */
+static uint32_t open_bytes(const struct tcp_conn *conn)
+{
+    uint32_t most = share(conn);
+
+    return LWIP_MIN(conn->pcb->rcv_wnd, conn->held_bytes < most ? most - conn->held_bytes : 0);
+}
+
+/* What it was told, and has not used yet. */
+static uint32_t announced_bytes(const struct tcp_pcb *pcb)
+{
+    return TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt) ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
+}
+
 void tcp_window_credit(struct tcp_conn *conn, uint32_t n)
 {
     struct tcp_pcb *pcb = conn->pcb;
-    uint32_t announced, floor;
+    uint32_t announced, open, half;
 
     if (!pcb || conn->time_wait)
         return;
@@ -58,10 +115,11 @@ void tcp_window_credit(struct tcp_conn *conn, uint32_t n)
         grow(conn);
 
     /* RFC 9293 section 3.8.6.2.2, sharpened: a window that had nearly closed is reopened at once. */
-    announced = pcb->rcv_ann_right_edge - pcb->rcv_nxt;
-    floor = LWIP_MIN(2u * conn->guest_mss, conn->grant / 2);
-    if (pcb->rcv_wnd > announced && (announced < floor || pcb->rcv_wnd - announced >= conn->grant / 2)) {
-        tcp_set_flags(pcb, TF_ACK_NOW);
+    announced = announced_bytes(pcb);
+    open = open_bytes(conn);
+    half = share(conn) / 2;
+    if (open > announced && (announced < LWIP_MIN(2u * conn->guest_mss, half) || open - announced >= half)) {
+        conn->window_due = true; /* not TF_ACK_NOW: lwIP would say it with the next segment of this turn, and in full */
         tcp_want_flush(conn);
     }
 }
@@ -70,11 +128,11 @@ void tcp_window_credit(struct tcp_conn *conn, uint32_t n)
 void tcp_window_announce(struct tcp_conn *conn)
 {
     struct tcp_pcb *pcb = conn->pcb;
-    bool is_short = pool_is_short(conn->guest->stack->pool);
-    tcpwnd_size_t open = is_short ? LWIP_MIN(pcb->rcv_wnd, TCP_HOLD_SHORT) : pcb->rcv_wnd;
-    tcpwnd_size_t said = TCP_SEQ_GT(pcb->rcv_ann_right_edge, pcb->rcv_nxt) ? pcb->rcv_ann_right_edge - pcb->rcv_nxt : 0;
+    uint32_t open = open_bytes(conn);
 
-    pcb->rcv_ann_wnd = LWIP_MAX(open, said);
+    if (pool_is_short(conn->guest->stack->pool))
+        open = LWIP_MIN(open, TCP_HOLD_SHORT);
+    pcb->rcv_ann_wnd = LWIP_MAX(open, announced_bytes(pcb));
 }
 
 void tcp_window_release(struct tcp_conn *conn)
