@@ -70,6 +70,7 @@ CASES = [*with_ipv6([
     *(Case(f"{direction}-{streams}", "bulk", lambda s, t, d=direction, n=streams: measure.bulk(s, d, n, t), streams)
       for direction in ("up", "down") for streams in (1, 8)),
     Case("rr", "latency", measure.rr),
+    *(Case(f"beside-{direction}", "latency", lambda s, t, d=direction: measure.rr_beside(s, d, t)) for direction in ("up", "down")),
     *(Case(f"crr-{k}", "latency", lambda s, t, k=k: measure.crr(s, k, t), k) for k in (1, 32)),
     *(Case(f"udp-{direction}-{size}", "udp", lambda s, t, d=direction, n=size: measure.udp(s, d, n, t))
       for direction in ("up", "down") for size in (64, 1400)),

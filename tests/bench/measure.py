@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import threading
 
-from systems import PORT, Failure, dns_names, undisturbed
+from systems import Failure, dns_names, undisturbed
 
 GRACE_S = 60     # beyond its own time, for what a load generator does
 SETTLE_S = 1     # after a start or a burst of connections
@@ -18,6 +18,8 @@ TIME_WAIT_S, TIME_WAIT_PER_S, TIME_WAIT_IN_FLIGHT = 30, 1000, 256
 
 DNS_NAMES, DNS_PER_S, DNS_IN_FLIGHT = 100, 5000, 100  # as many new names as a guest may ask under one rule
 PARITY_PER_S, PARITY_SLICE_S, PARITY_PAIRS = 40000, 1, 7  # a rate that every system takes: what it costs is compared
+
+BESIDE_STREAMS, BEHIND = 64, ("chrt", "--idle", "0")  # a program so started runs when no other wants to
 
 GENERATOR = None  # the path of weir-bench
 SCALE = None      # the path of weir-scale
@@ -42,7 +44,7 @@ def pick(figures, *keys):
 def generate(system, *arguments, seconds):
     """Run the load generator, for about `seconds`, in the guest to its end: its figures and the system's CPU seconds."""
     before = system.cpu_s()
-    client = system.guest.popen([GENERATOR, arguments[0], system.server, PORT, *arguments[1:]],
+    client = system.guest.popen([GENERATOR, arguments[0], system.server, system.port, *arguments[1:]],
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, err = client.communicate(timeout=seconds + GRACE_S)
@@ -70,6 +72,29 @@ def bulk(system, direction, streams, seconds):
 def rr(system, seconds, command="rr"):
     figures, cpu_s = generate(system, command, seconds, seconds=seconds)
     return {**pick(figures, "p50_us", "p99_us", "worst_us"), "cpu_us": per(cpu_s, figures["operations"] / 1e6)}
+
+
+def rr_beside(system, direction, seconds):
+    """One flow's round trips alone, then beside bulk data whose generator and server do not take a CPU from it: the system does."""
+    alone = rr(system, seconds)
+    port = system.world.take_port()
+    system.world.start_server(system.family, port, BEHIND)
+    streams = system.guest.popen([*BEHIND, GENERATOR, direction, system.server, port, BESIDE_STREAMS, seconds + 2 * SETTLE_S],
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        pass_time(SETTLE_S)
+        beside = rr(system, seconds)
+        out, err = streams.communicate(timeout=seconds + GRACE_S)
+    except subprocess.TimeoutExpired:
+        raise Failure(f"the streams are not over {GRACE_S} s after their time") from None
+    finally:
+        if streams.poll() is None:
+            streams.kill()
+            streams.communicate()
+    if streams.returncode != 0:
+        raise Failure(err.strip().removeprefix("weir-bench: "))
+    return {**pick(beside, "p50_us", "p99_us", "worst_us"), "alone_p99_us": alone["p99_us"],
+            "times": beside["p99_us"] / alone["p99_us"], **pick(json.loads(out), "gbit_s")}
 
 
 def crr(system, in_flight, seconds):
@@ -225,7 +250,7 @@ def _line(client):
 def idle_flows(system, flows, seconds):
     pass_time(SETTLE_S)
     anon = system.memory("RssAnon")
-    client = system.guest.popen([GENERATOR, "idle", system.server, PORT, flows, OPEN_S], stdin=subprocess.PIPE,
+    client = system.guest.popen([GENERATOR, "idle", system.server, system.port, flows, OPEN_S], stdin=subprocess.PIPE,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         opened = _line(client)

@@ -152,6 +152,11 @@ def tables(results, labels):
             ("CPU µs each", "crr-1", lambda c: c("cpu_us")),
             ("CRR per s, 32 in flight", "crr-32", lambda c: c("per_s")), ("p50, µs", "crr-32", lambda c: c("p50_us")),
             ("CPU µs each", "crr-32", lambda c: c("cpu_us"))]),
+        _table("A round trip beside 64 streams", results, labels, [
+            column for direction in ("up", "down") for case in [f"beside-{direction}"] for column in [
+                (f"{direction}: p50, µs", case, lambda c: c("p50_us")), ("p99", case, lambda c: c("p99_us")),
+                ("p99 alone", case, lambda c: c("alone_p99_us")), ("times", case, lambda c: c("times")),
+                ("Gbit/s beside", case, lambda c: c("gbit_s"))]]),
         *_udp_tables(results, labels),
         _ipv6_table(results, labels),
     ]
@@ -260,6 +265,8 @@ time, and gives the median of the rounds.
 - **Segments sent again** are the guest kernel's. It also sends one again as a probe when it hears nothing for about two round
   trips (RFC 8985 section 7), for which a busy CPU is enough: what veth shows is the machine's part.
 - **RR**: one byte there and one back on an open connection, one at a time. **CRR**: connect, a byte each way, the server's FIN.
+- **Beside 64 streams**: these and their server run only when no other program wants the CPU (SCHED_IDLE), so that what a round trip
+  waits for is the system under test, not they.
 - **UDP** rates are searched for with trains of 0.4 s, doubled and then narrowed down to a sixteenth; a train that loses more
   or falls behind its pace gets a second chance. The rate that was found then runs for the whole time, and a tenth less if it
   loses more: that run is the figure, with its CPU time. A rate counts what arrived. The sender keeps the pace with up to 64

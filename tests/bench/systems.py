@@ -16,7 +16,7 @@ sys.path.insert(0, os.path.join(HERE, "../net"))
 from namespaces import IFF_TAP, Namespace  # noqa: E402
 from waiting import undisturbed, wait_until  # noqa: E402, F401
 
-PORT = 500
+PORT_FIRST, PORT_LAST = 400, 999  # the servers', below the ports that the kernel chooses for connections
 SERVERS = {4: "203.0.113.10", 6: "2001:db8:113::10"}  # by IP version
 PUBLIC = {4: "203.0.113.0/24", 6: "2001:db8:113::/48"}
 FLOWS_MAX = 19000  # weir's limits.flows where more than the default are wanted
@@ -61,16 +61,27 @@ class World:
             ip route add default via 198.51.100.2
             ip route add default via 2001:db8:100::2""")
         self.ns.sysctl("net.ipv6.conf.default.disable_ipv6", 1)  # veth's end
-        self.servers, self.resolver = [], None
+        self.port, self.servers, self.resolver = PORT_FIRST - 1, [], None
 
     def start_servers(self, families):
-        """Fresh ones for each measurement: nothing is left of the last."""
+        """
+        Fresh ones for each measurement, on a port of their own, for what the last one left in TIME_WAIT is in the way of the next:
+        connect() tries every second of the ports first, and looks at all that are taken.
+        """
         self.stop_servers()
+        port = self.take_port()
         for family in families:
-            server = self.ns.popen([self.generator, "serve", SERVERS[family], PORT], stdout=subprocess.PIPE, text=True)
-            self.servers.append(server)
-            if server.stdout.readline() != "ready\n":
-                raise Failure("the server does not start")
+            self.start_server(family, port)
+
+    def take_port(self):
+        self.port = self.port + 1 if self.port < PORT_LAST else PORT_FIRST
+        return self.port
+
+    def start_server(self, family, port, run_by=()):
+        server = self.ns.popen([*run_by, self.generator, "serve", SERVERS[family], port], stdout=subprocess.PIPE, text=True)
+        self.servers.append(server)
+        if server.stdout.readline() != "ready\n":
+            raise Failure("the server does not start")
 
     def stop_servers(self):
         while self.servers:
@@ -139,7 +150,7 @@ class System:
 
     def __init__(self, world, programs, directory, flows, family=4, names=0):
         self.world, self.programs, self.directory, self.flows, self.names = world, programs, directory, flows, names
-        self.family, self.server = family, SERVERS[family]
+        self.family, self.server, self.port = family, SERVERS[family], world.port
         self.process = None
         self.guest = make_namespace(family)
         try:
@@ -227,11 +238,11 @@ class Weir(System):
 
     def start(self):
         argv = [self.programs["weir"], "run", "--link", f"tap,name=eth0,netns={self.guest.path}", "--mtu", self.mtu,
-                "--group", f"public={PUBLIC[self.family]}", "--allow", f"{self.server} tcp/{PORT}",
-                "--allow", f"{self.server} udp/{PORT}", "--dns", self.server, "--log", f"{self.directory}/flows.log"]
+                "--group", f"public={PUBLIC[self.family]}", "--allow", f"{self.server} tcp/{PORT_FIRST}-{PORT_LAST}",
+                "--allow", f"{self.server} udp/{PORT_FIRST}-{PORT_LAST}", "--dns", self.server, "--log", f"{self.directory}/flows.log"]
         limits = {"flows": FLOWS_MAX} if self.flows > 10000 else {"dns_qps": QPS_MAX} if self.names else {}
         if self.names:
-            argv += ["--allow", f".{DNS_ZONE} tcp/{PORT}"]
+            argv += ["--allow", f".{DNS_ZONE} tcp/{PORT_FIRST}"]
         if limits:
             config = f"{self.directory}/config.yaml"
             with open(config, "w", encoding="ascii") as file:

@@ -21,6 +21,7 @@ RESULTS = {
         "pasta, MTU 65520": ["stalled: no byte for 10000 ms", bulk(2.0, 0.5), bulk(3.0, 0.7, lost=1234)],
         "veth, MTU 1500": [bulk(17.0, None)],
     },
+    "beside-up": {"weir, MTU 1500": [{"p50_us": 900.0, "p99_us": 2000.0, "alone_p99_us": 100.0, "times": 20.0, "gbit_s": 15.0}]},
     "rr": {"weir, MTU 1500": [{"p50_us": 40.0, "p99_us": 90.0, "cpu_us": 25.0}], "pasta, MTU 65520": ["no answer"]},
     "idle-1000": {"weir, MTU 1500": [{
         "opened": 1000, "per_s": 6538.0, "bytes_a_flow": 1900.0, "cpu_percent": 0.0, "wakeups": 0, "p50_us": 41.0,
@@ -57,6 +58,8 @@ class Report(unittest.TestCase):
         self.assertEqual([label for label, _cells in self.tables[0].rows], LABELS)
         self.assertEqual(self.row("Bulk data", "weir, MTU 1500"), {"up, 1 stream": "10 (0.4)"})  # the medians
         self.assertEqual(self.row("Bulk data", "veth, MTU 1500"), {"up, 1 stream": "17"})  # no process, no CPU
+        self.assertEqual(self.row("A round trip beside", "weir, MTU 1500"), {
+            "up: p50, µs": "900", "p99": "2,000", "p99 alone": "100", "times": "20", "Gbit/s beside": "15"})
         self.assertEqual(self.row("Round trips", "weir, MTU 1500"), {"RR p50, µs": "40", "p99": "90", "CPU µs each": "25"})
         self.assertEqual(self.row("1,000 idle", "weir, MTU 1500")["bytes each"], "1,900")
 
@@ -96,7 +99,7 @@ class Report(unittest.TestCase):
         self.assertIn("1,234 bytes", report.as_text(self.tables, RESULTS))
 
     def test_what_was_not_run_has_no_place(self):
-        self.assertEqual(len(self.tables), 4)
+        self.assertEqual(len(self.tables), 5)
         self.assertNotIn("down", report.as_text(self.tables, RESULTS))
 
     def test_figures_are_readable(self):
