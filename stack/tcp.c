@@ -34,6 +34,7 @@ void tcp_conn_init(struct tcp_conn *conn, struct guest *guest, const struct tcp_
     memset(conn, 0, sizeof(*conn));
     conn->guest = guest;
     conn->events = events;
+    conn->guest_mss = FRAME_TCP_MSS_MIN; /* until it says more */
     list_init(&conn->flush_node);
     list_init(&conn->timer_node);
     list_init(&conn->blocked_node);
