@@ -12,9 +12,9 @@
 #include "stack/stack_private.h"
 
 enum {
-    SPELL_MS = 16,
+    SPELL_MS = 16, /* in one of these it is seen who moves bulk data */
     BULK_BYTES = 32 * 1024, /* received in a spell */
-    SUPER_BYTES_MAX = 65535, /* of payload in a super-segment, headers included */
+    SUPER_BYTES_MAX = 65535 - 320, /* of payload in a super-segment: Linux leaves so much for headers */
 };
 
 void tcp_window_init(struct tcp_conn *conn)
