@@ -4,6 +4,7 @@
 
 The limits have no system: `veth` joins the namespaces by a veth pair, `loopback` has the load generator in the world itself.
 """
+import contextlib
 import json
 import os
 import re
@@ -113,13 +114,24 @@ class World:
 
 
 def _threads(pid):
-    """The directories of all threads of a process and of its children."""
+    """The directories of all threads of a process and of its children; one that ends meanwhile is left out."""
     for thread in os.listdir(f"/proc/{pid}/task"):
         path = f"/proc/{pid}/task/{thread}"
+        try:
+            children = _read(f"{path}/children").split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
         yield path
-        with open(f"{path}/children", encoding="ascii") as file:
-            for child in file.read().split():
+        for child in children:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 yield from _threads(int(child))
+
+
+def _of_threads(pid, name):
+    """What that file says of each thread."""
+    for path in _threads(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield _read(f"{path}/{name}")
 
 
 def _read(path):
@@ -187,16 +199,16 @@ class System:
         """User and system time of all its threads so far."""
         if not self.process:
             return None
-        fields = [_read(f"{path}/stat").rsplit(")", 1)[1].split() for path in _threads(self.process.pid)]
+        fields = [text.rsplit(")", 1)[1].split() for text in _of_threads(self.process.pid, "stat")]
         return sum(int(f[11]) + int(f[12]) for f in fields) / TICKS_A_SECOND
 
     def on_cpu_s(self):
         """Time its threads were on a CPU so far: the same to the nanosecond, for what takes less than many ticks."""
-        return sum(int(_read(f"{path}/schedstat").split()[0]) for path in _threads(self.process.pid)) / 1e9
+        return sum(int(text.split()[0]) for text in _of_threads(self.process.pid, "schedstat")) / 1e9
 
     def switches(self):
         """How often its threads were put on a CPU so far."""
-        text = "".join(_read(f"{path}/status") for path in _threads(self.process.pid))
+        text = "".join(_of_threads(self.process.pid, "status"))
         return sum(map(int, re.findall(r"^(?:non)?voluntary_ctxt_switches:\s+(\d+)$", text, re.M)))
 
     def memory(self, what):
