@@ -25,13 +25,14 @@ enum {
     TCP_SYN_BYTES_MAX = 120,            /* IP and TCP headers with all options */
     TCP_WINDOW_FIRST = 64 * 1024,       /* what every connection may have at once */
     TCP_WINDOW_MAX = 4 * 1024 * 1024,
-    TCP_WINDOWS_SHARED = 2 * 1024 * 1024, /* of that, used at a time by several that move bulk data */
     TCP_TINY_SEGMENTS = 32,             /* so many may be smaller, on average, than ... */
     TCP_TINY_BYTES = 256,               /* ... this; with more queued, the sender waits for an ACK */
     TCP_HOLD_COPY_BYTES = 34 * 1024,    /* smaller payloads are copied out of a big buffer when held */
     TCP_HOLD_SHORT = 3 * 1024,          /* what a connection may hold while the pool is short: one small buffer */
     TCP_GRANTS_MAX = 16 * 1024 * 1024,   /* window bytes beyond TCP_WINDOW_FIRST, of all connections: what is under way
                                            to us waits in line, and others' round trips with it */
+    TCP_WINDOWS_SHARED = 2 * 1024 * 1024, /* what several that move bulk data at a time have announced, but for
+                                             TCP_WINDOW_FIRST each */
     TCP_SEND_AHEAD = 128 * 1024,        /* queued beyond the guest's window, so that it never waits for us */
 };
 
