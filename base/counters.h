@@ -46,6 +46,7 @@
     X(RELAY_ERROR, "relay.error")       /* ICMP errors and the like, of datagrams sent */          \
     X(PING_FORBIDDEN, "ping.forbidden") /* the host lets this user send no pings */                \
     X(LIMIT_PING, "limit.ping")         /* echoes too large, or above a guest's budget */          \
+    X(LIMIT_OWN_SOCKETS, "limit.own_sockets") /* busy UDP flows that share the socket of their endpoint */ \
     /* flows */                                                                                    \
     X(FLOWS_OPENED, "flows.opened")                                                                \
     X(FLOWS_DENIED, "flows.denied")                                                                \

@@ -39,6 +39,7 @@
 struct instance;
 struct link;
 struct endpoint;
+struct relay_socket;
 struct relay_quic;
 struct follow;
 struct held;
@@ -110,9 +111,11 @@ struct bridge {
 /* FLOW_UDP, FLOW_PING (relay.c). */
 struct relay_flow {
     struct endpoint *endpoint; /* borrowed; counted there */
+    struct relay_socket *own;  /* owned, connected to the peer; NULL: the endpoint's serves */
     struct relay_quic *quic;   /* owned: its Initials are read; NULL: they are not */
     struct held *held;         /* owned: ASKING; else NULL */
     struct list endpoint_node;
+    uint8_t sent;              /* up to RELAY_OWN_AFTER */
 };
 
 struct dns_session;

@@ -1,10 +1,10 @@
 /*
- * What UDP and ping have in common: one unconnected host socket per guest endpoint (RFC 4787: endpoint-independent
- * mapping), one flow per destination of it. Replies pass only from an address and port the guest was allowed to write
- * to from that endpoint; what the network says of a datagram comes back to the guest as its gateway's word.
+ * What UDP and ping have in common: one host port per guest endpoint (RFC 4787: endpoint-independent mapping), one
+ * flow per destination of it. Replies pass only from an address and port the guest was allowed to write to from that
+ * endpoint; what the network says of a datagram comes back to the guest as its gateway's word.
  *
  *   guest's datagram ─ relay_udp.c / relay_ping.c ─ relay_open() once ─ relay_send()
- *   host's reply ─ relay.c finds the flow ─ relay_udp_reply() / relay_ping_reply()
+ *   host's reply ─ relay_endpoint.c finds the flow ─ relay_udp_reply() / relay_ping_reply()
  */
 #ifndef WEIR_DATAPATH_RELAY_H
 #define WEIR_DATAPATH_RELAY_H

@@ -85,6 +85,60 @@ void host_dgram_set_df(int fd, enum addr_family family, bool df)
     }
 }
 
+/* A port is shared between sockets of one user, from the moment on that both ask for it (socket(7), SO_REUSEPORT). */
+static int share_port(int fd, int beside)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    struct addr local;
+    uint16_t port;
+    int err = 0;
+
+    if (getsockname(beside, (struct sockaddr *)&sa, &len) < 0)
+        return -errno;
+    if (!sockaddr_to(&sa, &local, &port) || port == 0)
+        return -EINVAL;
+    set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+    set_option(beside, SOL_SOCKET, SO_REUSEPORT, 1);
+    if (bind(fd, (const struct sockaddr *)&sa, len) < 0)
+        err = -errno;
+    set_option(beside, SOL_SOCKET, SO_REUSEPORT, 0);
+    return err;
+}
+
+static int connect_to(int fd, const struct addr *to, uint16_t port)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sockaddr_from(to, port, &sa);
+
+    return connect(fd, (const struct sockaddr *)&sa, len) < 0 ? -errno : 0;
+}
+
+int host_dgram_open_beside(int fd, const struct addr *to, uint16_t port)
+{
+    int own = host_dgram_open(HOST_DGRAM_UDP, to->family), err;
+
+    if (own < 0)
+        return own;
+    err = share_port(own, fd);
+    if (err == 0)
+        err = connect_to(own, to, port);
+    if (err < 0) {
+        (void)close(own);
+        return err;
+    }
+    return own;
+}
+
+int host_dgram_reconnect(int fd, const struct addr *to, uint16_t port)
+{
+    struct sockaddr_storage none = {.ss_family = AF_UNSPEC};
+
+    if (connect(fd, (const struct sockaddr *)&none, sizeof(none)) < 0) /* else the source address stays */
+        return -errno;
+    return connect_to(fd, to, port);
+}
+
 /* ---- in ---- */
 
 static uint16_t segment_of(struct msghdr *message)
@@ -196,8 +250,8 @@ int host_dgram_send(int fd, const struct addr *to, uint16_t port, const void *by
     struct sockaddr_storage sa;
     struct iovec iov = {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len};
     struct msghdr message = {
-        .msg_name = &sa,
-        .msg_namelen = sockaddr_from(to, port, &sa),
+        .msg_name = to ? &sa : NULL,
+        .msg_namelen = to ? sockaddr_from(to, port, &sa) : 0,
         .msg_iov = &iov,
         .msg_iovlen = 1,
     };

@@ -67,8 +67,21 @@ bool host_dgram_next_error(int fd, struct host_dgram_error *out_error);
 void host_dgram_set_df(int fd, enum addr_family family, bool df);
 
 /**
+ * Open another UDP socket on the local port of @fd, which has sent something, and connect it: the kernel gives it what
+ * comes from @to, and leaves everything else to @fd. It looks for a source address and a route now, and not with every
+ * datagram.
+ *
+ * Return: a descriptor, the caller's; or -errno.
+ */
+int host_dgram_open_beside(int fd, const struct addr *to, uint16_t port);
+
+/** Connect such a socket anew, for the source address and the route of now. Return: 0; -errno: it is not connected. */
+int host_dgram_reconnect(int fd, const struct addr *to, uint16_t port);
+
+/**
  * Send.
  *
+ * @to:      NULL: where the socket is connected to
  * @segment: > 0: @bytes are datagrams of this size in a row (UDP_SEGMENT), at most HOST_DGRAM_SEGMENTS_MAX
  *
  * Return: 0, or -errno. -EMSGSIZE: larger than the way takes; its MTU is in the error queue.

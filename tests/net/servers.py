@@ -1,4 +1,5 @@
 """What weir dials: scripted servers for faults, and real programs."""
+import contextlib
 import os
 import queue
 import socket
@@ -132,7 +133,8 @@ class UdpServer:
             self.seen.append((peer, data))
             answer = self.script(data, peer)
             if answer is not None:
-                self.sock.sendto(answer, peer)
+                with contextlib.suppress(OSError):  # it may be gone
+                    self.sock.sendto(answer, peer)
 
     def close(self):
         self.closing = True

@@ -83,6 +83,90 @@ def test_f02_t93_one_host_port_for_two_servers(lab, plan):
     stranger.close()
 
 
+# ---- F2, H15: sockets of busy flows ----
+
+BUSY = 20  # exchanges, more than it takes to be one
+
+
+def exchange(sock, server, first=0):
+    for n in range(first, first + BUSY):
+        sock.sendto(b"%d" % n, (server.addr, server.port))
+        assert received(sock) == (b"%d" % n, server.addr, server.port)
+
+
+def test_f02_t93_busy_flows_of_one_port_keep_it(lab, plan):
+    """Each has a host socket of its own, on the local port that all share; none lets a stranger in."""
+    one, two, three = lab.serve_udp(), lab.serve_udp(plan.peer2), lab.serve_udp()
+    vm = lab.vm(f"allow {plan.peer} udp", f"allow {plan.peer2} udp", config={"limits": {"udp_idle": "2s"}})
+    before = vm.weir.fds()
+    with vm.socket(socket.SOCK_DGRAM) as sock:
+        exchange(sock, one)
+        assert vm.weir.fds() == before + 2
+        mapped = one.seen[0][0]
+        two.sock.sendto(b"uninvited", mapped)
+        three.sock.sendto(b"uninvited", mapped)
+        exchange(sock, one, BUSY)
+        exchange(sock, two)
+        three.sock.sendto(b"uninvited", mapped)
+        exchange(sock, one, 2 * BUSY)
+        sock.sendto(b"a question", (three.addr, three.port))
+        assert received(sock) == (b"a question", three.addr, three.port)
+        assert vm.weir.fds() == before + 3
+        assert {peer for server in (one, two, three) for peer, _ in server.seen} == {mapped}
+        for server in (three, one, two):
+            server.sock.sendto(b"by the way", mapped)
+            assert received(sock) == (b"by the way", server.addr, server.port)
+        vm.weir.expect(ev="close", close="idle", count=3)
+    wait_until(lambda: vm.weir.fds() == before, 10, "their sockets closed")
+    vm.weir.stop()
+    assert vm.weir.counter("udp.not_contacted") == 3
+
+
+def test_h15_a_busy_flow_is_told_that_its_server_is_gone(lab, plan):
+    server = lab.serve_udp()
+    vm = lab.vm(f"allow {plan.peer} udp")
+    with vm.udp(plan.peer, server.port) as sock:
+        for _ in range(BUSY):
+            sock.send(b"x")
+            assert sock.recv(1) == b"x"
+        server.close()
+        with pytest.raises(ConnectionRefusedError):
+            sock.send(b"anyone?")
+            sock.recv(1)
+        lab.serve_udp(port=server.port)
+        for _ in range(2):
+            sock.send(b"y")
+            assert sock.recv(1) == b"y"
+
+
+def test_h15_a_busy_flow_outlives_the_address_it_left_from(lab, plan, world):
+    """The host moves to another network: what the guest sends arrives, from where the host is now."""
+    server, address = lab.serve_udp(plan.numbered % 99), f"{plan.late_interface}/{32 if plan.header == 20 else 128}"
+    world.ns.sh(f"""
+        {plan.ip} address add {address} dev lo {plan.nodad}
+        {plan.ip} route add local {server.addr} dev lo table local src {plan.late_interface}""")
+    vm = lab.vm(f"allow {server.addr} udp")
+    with vm.udp(server.addr, server.port) as sock:
+        for _ in range(BUSY):
+            sock.send(b"x")
+            assert sock.recv(1) == b"x"
+        assert {peer[0] for peer, _ in server.seen} == {plan.late_interface}
+        world.ns.sh(f"""
+            {plan.ip} route del local {server.addr} dev lo table local
+            {plan.ip} address del {address} dev lo""")
+
+        def heard():
+            sock.send(b"y")
+            try:
+                return sock.recv(1) == b"y"
+            except TimeoutError:
+                return False
+
+        sock.settimeout(0.2)
+        wait_until(heard, 5, "an answer")
+        assert server.seen[-1][0][0] == plan.source
+
+
 def test_h15_a_flow_that_only_receives_lives_on(lab, plan):
     """The guest wrote once; the server goes on for three times the idle time."""
     server = lab.serve_udp(script=lambda data, peer: None)

@@ -388,6 +388,11 @@ static bool read_sockaddr(const struct sockaddr *sa, struct addr *out_addr, uint
 
 int sock_connect(struct sock *sock, const struct sockaddr *to)
 {
+    if (!sock->stream && to->sa_family == AF_UNSPEC) {
+        sock->to.family = ADDR_NONE;
+        sock->state = SOCK_NEW;
+        return 0;
+    }
     if (!read_sockaddr(to, &sock->to, &sock->to_port))
         return -EINVAL;
     if (!sock->stream) {

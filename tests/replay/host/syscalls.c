@@ -26,6 +26,8 @@ ssize_t __real_readv(int fd, const struct iovec *iov, int iovcnt);
 int __real_close(int fd);
 
 int __wrap_socket(int family, int type, int protocol);
+int __wrap_bind(int fd, const struct sockaddr *local, socklen_t len);
+int __wrap_getsockname(int fd, struct sockaddr *out_local, socklen_t *len);
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t len);
 ssize_t __wrap_send(int fd, const void *bytes, size_t len, int flags);
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags);
@@ -69,6 +71,25 @@ int __wrap_socket(int family, int type, int protocol)
     return sock->fd;
 }
 
+/* Every port is free, and which one it is does not matter. */
+int __wrap_bind(int fd, const struct sockaddr *local, socklen_t len)
+{
+    (void)local;
+    (void)len;
+    return (int)answer(sock_of(fd) ? 0 : -EBADF);
+}
+
+int __wrap_getsockname(int fd, struct sockaddr *out_local, socklen_t *len)
+{
+    struct sockaddr_in local = {.sin_family = AF_INET, .sin_port = 1};
+
+    if (!sock_of(fd) || *len < sizeof(local))
+        return (int)answer(-EBADF);
+    memcpy(out_local, &local, sizeof(local));
+    *len = sizeof(local);
+    return 0;
+}
+
 int __wrap_connect(int fd, const struct sockaddr *to, socklen_t len)
 {
     struct sock *sock = sock_of(fd);
@@ -106,6 +127,8 @@ ssize_t __wrap_sendto(int fd, const void *bytes, size_t len, int flags, const st
     (void)flags;
     if (!sock || to_len > sizeof(ss))
         return answer(-EBADF);
+    if (!to)
+        return answer(send_datagram(sock, &sock->to, sock->to_port, bytes, len));
     memcpy(&ss, to, to_len);
     if (!sockaddr_to(&ss, &addr, &port))
         return answer(-EAFNOSUPPORT);
