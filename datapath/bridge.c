@@ -19,6 +19,8 @@ enum {
     QUEUE_FLOOR = 256 * 1024,
     READS_AT_ONCE = 8,
     TURN_BYTES_MAX = 1024 * 1024, /* read in a turn of the loop on the word of ACKs: the others wait no longer */
+    TURN_BYTES_BESIDE = 256 * 1024, /* while a guest has an answer to wait for, on a flow without bulk data */
+    INTERACTIVE_MS = 16,          /* so long after what it last said there */
 };
 
 static void push_down(struct flow *flow);
@@ -248,6 +250,13 @@ static void hand_over(struct flow *flow)
     }
 }
 
+static bool is_turn_over(const struct instance *in)
+{
+    bool beside = instance_now(in) - in->interactive_ms < INTERACTIVE_MS;
+
+    return in->turn_bytes >= (beside ? TURN_BYTES_BESIDE : TURN_BYTES_MAX);
+}
+
 /*
  * Read what there is room for, without asking the loop first. Return: as take_from_host() wants it; 0: nothing there,
  * or the pool is full.
@@ -327,7 +336,7 @@ static void read_or_pause(struct flow *flow)
     for (int i = 0; i < READS_AT_ONCE && b->more && wants_bytes(flow); i++) {
         ssize_t n;
 
-        if (flow->instance->turn_bytes >= TURN_BYTES_MAX) {
+        if (is_turn_over(flow->instance)) {
             starve(flow);
             return;
         }
@@ -441,5 +450,5 @@ bool bridge_resume_starved(struct instance *in)
     }
     list_splice(&round, &in->starved); /* behind those that have had nothing yet */
     list_splice(&in->starved, &round);
-    return !list_empty(&in->starved) && in->turn_bytes >= TURN_BYTES_MAX;
+    return !list_empty(&in->starved) && is_turn_over(in);
 }

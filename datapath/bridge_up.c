@@ -150,6 +150,8 @@ void bridge_data(struct flow *flow)
     struct pool *pool = &flow->instance->pool; /* what is gathered costs buffers: while there are plenty */
     struct bridge *b = &flow->as.bridge;
 
+    if (!tcp_conn_is_bulk(&flow->conn))
+        flow->instance->interactive_ms = instance_now(flow->instance);
     if (b->writing > 0)
         return; /* on_written() goes on */
     if (tcp_conn_held(&flow->conn) < GATHER_TO && pool_left(pool) >= pool->bytes_max / 2) {

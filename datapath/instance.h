@@ -125,6 +125,7 @@ struct instance {
     bool more_frames;             /* a link's batch ended before its frames did */
     struct list up_due;           /* bridges that gather bytes of their guests' before they write */
     uint32_t turn_bytes;          /* read by bridges in this turn */
+    uint64_t interactive_ms;      /* when a guest last sent something that was no part of bulk data */
     struct list starved;          /* bridges that stopped reading: the pool was full, or the turn's share was used up */
     uv_prepare_t prepare;
     uv_check_t check;

@@ -78,6 +78,7 @@ struct tcp_conn {
     uint32_t acked_bytes;             /* recorded, to be reported */
     uint32_t unacked_in;              /* received since an ACK last left */
     uint32_t spell, spell_bytes;      /* received in that spell (stack.spell) */
+    bool bulk_before;                 /* bulk data, in the one before it */
     struct addr local, remote;        /* the destination the guest dialled, and the guest */
     uint16_t local_port, remote_port;
     uint64_t heard_ms;                /* when its last segment came */
@@ -120,6 +121,9 @@ int tcp_conn_peek(const struct tcp_conn *conn, struct iovec *out_iov, int iov_ma
 
 /** The first @n held bytes are being written elsewhere: they must not move until they are consumed. */
 void tcp_conn_pin(struct tcp_conn *conn, size_t n);
+
+/** Whether the guest sends so much on it, these milliseconds, that nobody can wait for each of its bytes. */
+bool tcp_conn_is_bulk(const struct tcp_conn *conn);
 
 /** Drop the first @n held bytes (@n <= tcp_conn_held()) and open the guest's window by as much. */
 void tcp_conn_consume(struct tcp_conn *conn, size_t n);

@@ -66,12 +66,18 @@ void tcp_window_arrived(struct tcp_conn *conn, uint32_t n)
         stack->spell.since_ms = stack->now_ms;
     }
     if (conn->spell != stack->spell.number) {
+        conn->bulk_before = conn->spell + 1 == stack->spell.number && conn->spell_bytes >= BULK_BYTES;
         conn->spell = stack->spell.number;
         conn->spell_bytes = 0;
     }
     if (conn->spell_bytes < BULK_BYTES && conn->spell_bytes + n >= BULK_BYTES)
         stack->spell.bulk++;
     conn->spell_bytes += n;
+}
+
+bool tcp_conn_is_bulk(const struct tcp_conn *conn)
+{
+    return conn->bulk_before || conn->spell_bytes >= BULK_BYTES;
 }
 
 /* How much of its grant a connection may use now. */
