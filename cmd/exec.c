@@ -93,7 +93,7 @@ static int start_guest(struct exec *x, struct exec_guest *g)
 static int receive_tap(int channel, struct tap_device *out_tap)
 {
     struct exec_report report;
-    int fd, err = fdpass_receive(channel, &report, sizeof(report), &fd);
+    int none, err = fdpass_receive(channel, &report, sizeof(report), &none);
 
     if (err < 0) {
         say_error("exec", "the guest ended before it was set up");
@@ -103,13 +103,10 @@ static int receive_tap(int channel, struct tap_device *out_tap)
         say_error("exec", "%s", report.error);
         return report.result;
     }
-    if (fd < 0) {
-        say_error("exec", "the guest sent no TAP");
-        return -EIO;
-    }
-    *out_tap = report.tap;
-    out_tap->fd = fd;
-    return 0;
+    err = tap_receive(channel, out_tap);
+    if (err < 0)
+        say_error("exec", "the guest sent no TAP: %s", strerror(-err));
+    return err;
 }
 
 static int open_link(struct exec *x, const struct tap_device *tap)

@@ -35,10 +35,9 @@ struct exec_guest {
     gid_t outer_gid, gid;
 };
 
-/* What init tells weir: an error, or that the guest is ready, with the TAP's descriptor along (base/fdpass.h). */
+/* What init tells weir: an error, or that the guest is ready; then its TAP follows (tap_pass()). */
 struct exec_report {
     int result;
-    struct tap_device tap; /* its fd is a number of init's */
     char error[LINK_ERROR_MAX];
 };
 

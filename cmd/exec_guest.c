@@ -133,11 +133,13 @@ static int set_up(const struct exec_guest *g, struct tap_device *out_tap, char e
 _Noreturn void exec_guest_main(const struct exec_guest *g)
 {
     struct exec_report report = {.result = 0};
+    struct tap_device tap;
     pid_t cmd;
 
-    report.result = set_up(g, &report.tap, report.error);
+    report.result = set_up(g, &tap, report.error);
     /* When weir is gone, the next recv() says so. */
-    (void)fdpass_send(g->channel, &report, sizeof(report), report.result == 0 ? report.tap.fd : -1);
+    if (fdpass_send(g->channel, &report, sizeof(report), -1) == 0 && report.result == 0)
+        (void)tap_pass(g->channel, &tap);
     if (report.result < 0 || !wait_for_go(g->channel))
         _exit(EXIT_EXEC_FAILED);
     if (close_range(STDERR_FILENO + 1, ~0u, 0) < 0) {

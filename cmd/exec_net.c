@@ -213,7 +213,7 @@ int exec_net(const struct exec_guest *guest, struct tap_device *out_tap, char er
         return err;
     err = configure(guest->config, &nets, error);
     if (err < 0)
-        (void)close(tap.fd);
+        tap_release(&tap);
     else
         *out_tap = tap;
     return err;

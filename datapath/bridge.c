@@ -19,8 +19,7 @@ enum {
     QUEUE_FLOOR = 256 * 1024,
     READS_AT_ONCE = 8,
     TURN_BYTES_MAX = 1024 * 1024, /* read in a turn of the loop on the word of ACKs: the others wait no longer */
-    TURN_BYTES_BESIDE = 256 * 1024, /* while a guest has an answer to wait for, on a flow without bulk data */
-    INTERACTIVE_MS = 16,          /* so long after what it last said there */
+    TURN_BYTES_BESIDE = 256 * 1024, /* while a guest waits for an answer */
 };
 
 static void push_down(struct flow *flow);
@@ -252,9 +251,7 @@ static void hand_over(struct flow *flow)
 
 static bool is_turn_over(const struct instance *in)
 {
-    bool beside = instance_now(in) - in->interactive_ms < INTERACTIVE_MS;
-
-    return in->turn_bytes >= (beside ? TURN_BYTES_BESIDE : TURN_BYTES_MAX);
+    return in->turn_bytes >= (instance_guest_waits(in) ? TURN_BYTES_BESIDE : TURN_BYTES_MAX);
 }
 
 /*

@@ -33,6 +33,7 @@ enum {
     INSTANCE_PEEKS_MAX = 1024,    /* a guest's flows holding unjudged bytes (a first window each), or read as QUIC */
     INSTANCE_PEEK_MS = 3000,      /* from the SYN-ACK, or from the guest's first byte where silence may stand */
     INSTANCE_TRIM_MS = 500,
+    INSTANCE_INTERACTIVE_MS = 16, /* so long after what a guest last said it is thought to wait for an answer */
     INSTANCE_LOG_RETRY_MS = 50,
     INSTANCE_CLOCK_CHECK_S = 60,  /* the wall clock is looked at so often while rules wait for their end */
     INSTANCE_ADVERTISE_MS = 6 * 3600 * 1000, /* guests hear of their IPv6 router again, well before they forget it */
@@ -159,6 +160,12 @@ void instance_close(struct instance *in, void (*on_closed)(void *ctx), void *ctx
 static inline uint64_t instance_now(const struct instance *in)
 {
     return uv_now(in->loop);
+}
+
+/** Whether a guest has just spoken on a flow without bulk data: then turns are short. */
+static inline bool instance_guest_waits(const struct instance *in)
+{
+    return instance_now(in) - in->interactive_ms < INSTANCE_INTERACTIVE_MS;
 }
 
 /**

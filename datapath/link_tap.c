@@ -25,13 +25,23 @@ enum {
     TAP_SHORT_RING_FRAMES = 900, /* a ring of the default 1000 drops silently: all windows together stay below it */
     PROBE_EVERY_MAX = 8,
     TAP_HEADERS = 60,            /* IPv6 and TCP: the smaller of the two segment sizes */
+    BULK_FRAMES = 4,             /* of bulk data between two looks at the other queue */
+    BULK_BYTES_BESIDE = 512 * 1024, /* of it in a turn while a guest waits for an answer */
+};
+
+/* One queue of the device, or the only one. */
+struct tap_queue {
+    struct tap_link *tap;
+    int fd;                /* owned by tap_link.tap; -1: none, not yet or not any more */
+    uv_poll_t poll;
+    bool waiting;          /* for room to write */
 };
 
 struct tap_link {
     struct link link;
-    struct tap_device tap; /* its fd owned; -1: none, not yet or not any more */
-    uv_poll_t poll;
-    bool polling, waiting; /* waiting: for room to write */
+    struct tap_device tap; /* owned */
+    struct tap_queue first, bulk;
+    unsigned handles;
     unsigned probe_every, probe_in; /* turns in which only one frame is read */
     struct buf *landing;   /* owned */
 };
@@ -78,29 +88,30 @@ static void write_header(const struct frame_offload *o, uint8_t h[static VNET_BY
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
-static void want_events(struct tap_link *t)
+static void want_events(struct tap_queue *q)
 {
-    (void)uv_poll_start(&t->poll, UV_READABLE | (t->waiting ? UV_WRITABLE : 0), on_poll);
+    (void)uv_poll_start(&q->poll, UV_READABLE | (q->waiting ? UV_WRITABLE : 0), on_poll);
 }
 
 static int tap_send(struct link *link, const struct wire_frame *frame)
 {
     struct tap_link *t = of(link);
+    struct tap_queue *q = frame->bulk && t->bulk.fd >= 0 ? &t->bulk : &t->first;
     uint8_t header[VNET_BYTES];
     struct iovec iov[WIRE_IOV_MAX + 1];
 
-    if (t->tap.fd < 0)
+    if (q->fd < 0)
         return -ENETDOWN;
     write_header(&frame->offload, header);
     iov[0] = (struct iovec){.iov_base = header, .iov_len = sizeof(header)};
     memcpy(iov + 1, frame->iov, (size_t)frame->iovcnt * sizeof(*iov));
-    if (writev(t->tap.fd, iov, frame->iovcnt + 1) >= 0)
+    if (writev(q->fd, iov, frame->iovcnt + 1) >= 0)
         return 0;
     if (errno != EAGAIN && errno != ENOBUFS)
         return -errno; /* the device is down, or gone: lost like on a pulled cable */
-    if (!t->waiting) {
-        t->waiting = true;
-        want_events(t);
+    if (!q->waiting) {
+        q->waiting = true;
+        want_events(q);
     }
     return -EAGAIN;
 }
@@ -113,15 +124,16 @@ static void tap_lost(struct tap_link *t)
 }
 
 /* Return: bytes read; 0: there are no more frames now. */
-static size_t read_one(struct tap_link *t)
+static size_t read_one(struct tap_queue *q)
 {
+    struct tap_link *t = q->tap;
     struct instance *in = t->link.instance;
     struct frame_offload offload;
     ssize_t n;
 
     if (!t->landing && !(t->landing = pool_get_wire(&in->pool, LANDING_BYTES)))
         return 0; /* the pool is full; level-triggered polling comes back when flows have freed some */
-    n = read(t->tap.fd, t->landing->data, t->landing->cap);
+    n = read(q->fd, t->landing->data, t->landing->cap);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR)
             tap_lost(t); /* EBADFD */
@@ -139,7 +151,7 @@ static size_t read_one(struct tap_link *t)
         buf_unref(t->landing);
         t->landing = NULL;
     }
-    return t->tap.fd >= 0 ? (size_t)n : 0;
+    return q->fd >= 0 ? (size_t)n : 0;
 }
 
 /*
@@ -148,14 +160,14 @@ static size_t read_one(struct tap_link *t)
  */
 static void read_batch(struct tap_link *t)
 {
-    size_t bytes = read_one(t), n = bytes;
+    size_t bytes = read_one(&t->first), n = bytes;
     int more = 0;
 
     if (n > 0 && t->probe_in > 0) {
         t->probe_in--;
         return;
     }
-    while (n > 0 && more < LINK_BATCH - 1 && bytes < LINK_BATCH_BYTES && (n = read_one(t)) > 0) {
+    while (n > 0 && more < LINK_BATCH - 1 && bytes < LINK_BATCH_BYTES && (n = read_one(&t->first)) > 0) {
         bytes += n;
         more++;
     }
@@ -168,29 +180,73 @@ static void read_batch(struct tap_link *t)
     t->probe_in = t->probe_every;
 }
 
+/*
+ * Frames of bulk data, and every few of them what waits in the other queue: that had better not be behind all of
+ * these. It comes first also because a flow that has just become one of bulk data has its older frames there.
+ */
+static void read_bulk(struct tap_link *t)
+{
+    const struct instance *in = t->link.instance;
+    size_t bytes = 0, n = 1;
+    int others = 0;
+
+    for (int i = 0; i < LINK_BATCH && n > 0; i++) {
+        if (i % BULK_FRAMES == 0)
+            while (others < LINK_BATCH && read_one(&t->first) > 0)
+                others++;
+        if (bytes >= (instance_guest_waits(in) ? BULK_BYTES_BESIDE : LINK_BATCH_BYTES))
+            break;
+        n = t->bulk.fd >= 0 ? read_one(&t->bulk) : 0;
+        bytes += n;
+    }
+    if (n > 0)
+        t->link.instance->more_frames = true;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
-    struct tap_link *t = poll->data;
+    struct tap_queue *q = poll->data;
+    struct tap_link *t = q->tap;
 
     if (status < 0) {
         tap_lost(t);
         return;
     }
-    if (events & UV_WRITABLE && t->waiting) {
-        t->waiting = false;
-        want_events(t);
+    if (events & UV_WRITABLE && q->waiting) {
+        q->waiting = false;
+        want_events(q);
         link_writable(&t->link);
     }
-    if (events & UV_READABLE)
+    if (!(events & UV_READABLE) || q->fd < 0)
+        return;
+    if (q == &t->bulk)
+        read_bulk(t);
+    else
         read_batch(t);
+}
+
+/* Return: 0, or -errno with @error filled. */
+static int start_queue(struct tap_link *t, struct tap_queue *q, int fd, char error[static LINK_ERROR_MAX])
+{
+    int err = uv_poll_init(t->link.instance->loop, &q->poll, fd);
+
+    if (err < 0) {
+        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", t->link.spec.as.tap.device,
+                       uv_strerror(err));
+        return err;
+    }
+    q->fd = fd;
+    q->poll.data = q;
+    t->handles++;
+    want_events(q);
+    return 0;
 }
 
 static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
 {
     const struct link_tap_options *o = &link->spec.as.tap;
     struct tap_link *t = of(link);
-    struct instance *in = link->instance;
-    uint16_t mtu = in->config.mtu;
+    uint16_t mtu = link->instance->config.mtu;
     struct link_caps caps;
     int err = 0;
 
@@ -199,14 +255,11 @@ static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
                                   : tap_create(o->device, mtu, &t->tap, error);
     if (err < 0)
         return err;
-    err = uv_poll_init(in->loop, &t->poll, t->tap.fd);
-    if (err < 0) {
-        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", o->device, uv_strerror(err));
+    err = start_queue(t, &t->first, t->tap.fd, error);
+    if (err == 0 && t->tap.bulk_fd >= 0)
+        err = start_queue(t, &t->bulk, t->tap.bulk_fd, error);
+    if (err < 0)
         return err;
-    }
-    t->poll.data = t;
-    t->polling = true;
-    want_events(t);
     caps = (struct link_caps){
         .csum_offload = t->tap.tso4,
         .tso4 = t->tap.tso4,
@@ -220,23 +273,26 @@ static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
 
 static void on_poll_closed(uv_handle_t *handle)
 {
-    struct tap_link *t = handle->data;
+    struct tap_queue *q = handle->data;
 
-    link_closed(&t->link);
+    if (--q->tap->handles == 0)
+        link_closed(&q->tap->link);
 }
 
 static void tap_close(struct link *link)
 {
     struct tap_link *t = of(link);
+    struct tap_queue *queues[] = {&t->first, &t->bulk};
 
     buf_unref(t->landing);
     t->landing = NULL;
-    if (t->polling)
-        uv_close((uv_handle_t *)&t->poll, on_poll_closed);
-    if (t->tap.fd >= 0)
-        (void)close(t->tap.fd);
-    t->tap.fd = -1;
-    if (!t->polling)
+    for (size_t i = 0; i < ARRAY_SIZE(queues); i++)
+        if (queues[i]->fd >= 0) {
+            uv_close((uv_handle_t *)&queues[i]->poll, on_poll_closed);
+            queues[i]->fd = -1;
+        }
+    tap_release(&t->tap);
+    if (t->handles == 0)
         link_closed(link);
 }
 
@@ -277,14 +333,16 @@ static int check(const struct link_spec *spec, char error[static LINK_ERROR_MAX]
 static struct link *tap_new(const struct link_spec *spec)
 {
     const struct link_tap_options *o = &spec->as.tap;
+    struct tap_device tap = o->given ? o->tap : (struct tap_device){.fd = -1, .bulk_fd = -1};
     struct tap_link *t = calloc(1, sizeof(*t));
 
     if (!t) {
         if (o->given)
-            (void)close(o->tap.fd);
+            tap_release(&tap);
         return NULL;
     }
-    t->tap = o->given ? o->tap : (struct tap_device){.fd = -1};
+    t->tap = tap;
+    t->first = t->bulk = (struct tap_queue){.tap = t, .fd = -1};
     t->link.ops = &tap_ops;
     return &t->link;
 }

@@ -16,6 +16,7 @@ enum {
 
 struct tap_device {
     int fd;          /* -1: none */
+    int bulk_fd;     /* its second queue, of flows with bulk data; -1: it has one for all */
     bool tso4, tso6; /* offloads the kernel agreed to */
     bool uso;        /* and UDP segmentation (Linux 6.2) */
     bool ring_set;   /* its transmit queue could be lengthened */
@@ -25,15 +26,26 @@ struct tap_device {
  * Open or create a TAP of that name in this process's network namespace, with a virtio-net header of 12
  * bytes, and set it up: MTU, length of its ring, up.
  *
+ * One that is created has two queues (Documentation/networking/tuntap.rst, "Multiqueue"): the kernel puts a flow's
+ * frames into the one through which we last wrote a frame of that flow.
+ *
  * @device:  1 to TAP_NAME_MAX bytes
- * @out_tap: the descriptor is the caller's, non-blocking and close-on-exec
+ * @out_tap: the descriptors are the caller's, non-blocking and close-on-exec
  *
  * Return: 0, or -errno with @error filled.
  */
 int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap, char error[static TAP_ERROR_MAX]);
 
+void tap_release(struct tap_device *tap); /* close what is open of it */
+
+/** Send a device over a unix socket that keeps messages apart; it stays open here. Return: 0, or -errno. */
+int tap_pass(int s, const struct tap_device *tap);
+
+/** Receive one. Return: 0; or -errno, and nothing of it is open. */
+int tap_receive(int s, struct tap_device *out_tap);
+
 /**
- * The same in another namespace, by a child process that passes the descriptor back. Only while this process
+ * The same in another namespace, by a child process that passes the descriptors back. Only while this process
  * has one thread.
  *
  * @netns: a path, or the id of a process that is there; at most TAP_NETNS_MAX bytes

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
@@ -23,6 +24,7 @@
 enum {
     VNET_HEADER_BYTES = 12,
     TAP_RING_FRAMES = 8192,
+    ASK_BYTES_MAX = 64,
     OFFLOAD_USO = 0x20 | 0x40, /* TUN_F_USO4, TUN_F_USO6: newer than some kernels' headers, and agreed to together */
 };
 
@@ -33,6 +35,24 @@ static int fail(char error[static TAP_ERROR_MAX], const char *what, const char *
     (void)snprintf(error, TAP_ERROR_MAX, "%s '%s': %s%s%s", what, device, strerror(err),
                    hint ? "; " : "", hint ? hint : "");
     return -err;
+}
+
+/* One request of rtnetlink(7). Return: whether the kernel did as it was asked. */
+static bool ask_kernel(const struct nlmsghdr *ask)
+{
+    struct {
+        struct nlmsghdr header;
+        struct nlmsgerr error;
+        char quoted[ASK_BYTES_MAX];
+    } answer;
+    int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+    bool done = s >= 0 && send(s, ask, ask->nlmsg_len, 0) == (ssize_t)ask->nlmsg_len &&
+                recv(s, &answer, sizeof(answer), 0) >= (ssize_t)NLMSG_LENGTH(sizeof(answer.error)) &&
+                answer.header.nlmsg_type == NLMSG_ERROR && answer.error.error == 0;
+
+    if (s >= 0)
+        (void)close(s);
+    return done;
 }
 
 /*
@@ -53,19 +73,30 @@ static bool lengthen_ring(const char *device)
         .attribute = {.rta_len = RTA_LENGTH(sizeof(uint32_t)), .rta_type = IFLA_TXQLEN},
         .frames = TAP_RING_FRAMES,
     };
+
+    return ask.link.ifi_index > 0 && ask_kernel(&ask.header);
+}
+
+/*
+ * No qdisc: frames never wait there, a TAP takes them all. Otherwise Linux makes one for each of the 256 queues that
+ * such a device could have, each with lists as long as its ring.
+ */
+static bool drop_qdisc(const char *device)
+{
     struct {
         struct nlmsghdr header;
-        struct nlmsgerr error;
-        char quoted[sizeof(ask)];
-    } answer;
-    int s = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    bool taken = s >= 0 && ask.link.ifi_index > 0 && send(s, &ask, sizeof(ask), 0) == (ssize_t)sizeof(ask) &&
-                 recv(s, &answer, sizeof(answer), 0) >= (ssize_t)NLMSG_LENGTH(sizeof(answer.error)) &&
-                 answer.header.nlmsg_type == NLMSG_ERROR && answer.error.error == 0;
+        struct tcmsg qdisc;
+        struct rtattr attribute;
+        char kind[8];
+    } ask = {
+        .header = {.nlmsg_len = sizeof(ask), .nlmsg_type = RTM_NEWQDISC,
+                   .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE},
+        .qdisc = {.tcm_ifindex = (int)if_nametoindex(device), .tcm_parent = TC_H_ROOT},
+        .attribute = {.rta_len = RTA_LENGTH(sizeof(ask.kind)), .rta_type = TCA_KIND},
+        .kind = "noqueue",
+    };
 
-    if (s >= 0)
-        (void)close(s);
-    return taken;
+    return ask.qdisc.tcm_ifindex > 0 && ask_kernel(&ask.header);
 }
 
 static int bring_up(const char *device, uint16_t mtu, struct tap_device *tap,
@@ -100,46 +131,125 @@ static void agree_offloads(struct tap_device *tap)
         (void)ioctl(tap->fd, TUNSETOFFLOAD, 0); /* without: ordinary frames, whole checksums */
 }
 
-int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap,
-               char error[static TAP_ERROR_MAX])
+static const char *attach_hint(int error)
 {
-    struct tap_device tap = {.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK)};
-    struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
-    int header = VNET_HEADER_BYTES, r;
+    switch (error) {
+    case EPERM:
+        return "creating one needs CAP_NET_ADMIN in its namespace; a persistent one must belong to this user";
+    case EBUSY:
+        return "another process has it open";
+    case EINVAL:
+        return "it is no TAP, or has several queues: another weir made it, or someone did with multi_queue";
+    default:
+        return NULL;
+    }
+}
 
-    if (tap.fd < 0)
+/* @flags: IFF_MULTI_QUEUE, IFF_TUN_EXCL. Return: a queue of the device, or -errno with @error filled. */
+static int open_queue(const char *device, int flags, char error[static TAP_ERROR_MAX])
+{
+    struct ifreq ifr = {.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | flags)};
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), header = VNET_HEADER_BYTES, r;
+
+    if (fd < 0)
         return fail(error, "cannot open /dev/net/tun for", device,
                     errno == EACCES || errno == EPERM ? "this user may not; see docs/configuration.md, \"TAP\""
                                                       : "is the tun module loaded?");
     strncpy(ifr.ifr_name, device, IFNAMSIZ - 1);
-    if (ioctl(tap.fd, TUNSETIFF, &ifr) < 0) {
-        r = fail(error, "cannot create or attach TAP", device,
-                 errno == EPERM ? "creating one needs CAP_NET_ADMIN in its namespace; a persistent one must belong to "
-                                  "this user"
-                 : errno == EBUSY ? "another process has it open"
-                                  : NULL);
-        (void)close(tap.fd);
+    if (ioctl(fd, TUNSETIFF, &ifr) < 0) {
+        r = fail(error, "cannot create or attach TAP", device, attach_hint(errno));
+        (void)close(fd);
         return r;
     }
-    if (ioctl(tap.fd, TUNSETVNETHDRSZ, &header) < 0) {
+    if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0) {
         r = fail(error, "cannot set the virtio-net header of TAP", device, NULL);
-        (void)close(tap.fd);
+        (void)close(fd);
         return r;
     }
+    return fd;
+}
+
+/* A device of that name that is not there yet, with two queues. Return: whether there is one now. */
+static bool create_two(const char *device, struct tap_device *tap)
+{
+    char error[TAP_ERROR_MAX]; /* told by whoever tries next */
+
+    tap->fd = open_queue(device, IFF_MULTI_QUEUE | IFF_TUN_EXCL, error);
+    if (tap->fd < 0)
+        return false;
+    tap->bulk_fd = open_queue(device, IFF_MULTI_QUEUE, error);
+    if (tap->bulk_fd >= 0 && drop_qdisc(device))
+        return true;
+    tap_release(tap); /* and the device is gone */
+    return false;
+}
+
+int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap,
+               char error[static TAP_ERROR_MAX])
+{
+    struct tap_device tap = {.fd = -1, .bulk_fd = -1};
+    int r;
+
+    if (!create_two(device, &tap))
+        tap.fd = open_queue(device, 0, error);
+    if (tap.fd < 0)
+        return tap.fd;
     agree_offloads(&tap);
     r = bring_up(device, mtu, &tap, error);
     if (r < 0) {
-        (void)close(tap.fd);
+        tap_release(&tap);
         return r;
     }
     *out_tap = tap;
     return 0;
 }
 
-/* What the child says: an error, or a device whose descriptor travels along. */
+void tap_release(struct tap_device *tap)
+{
+    if (tap->fd >= 0)
+        (void)close(tap->fd);
+    if (tap->bulk_fd >= 0)
+        (void)close(tap->bulk_fd);
+    tap->fd = tap->bulk_fd = -1;
+}
+
+/* ---- over a socket ---- */
+
+/* A message for each queue. */
+int tap_pass(int s, const struct tap_device *tap)
+{
+    int err = fdpass_send(s, tap, sizeof(*tap), tap->fd);
+
+    if (err == 0 && tap->bulk_fd >= 0)
+        err = fdpass_send(s, tap, sizeof(*tap), tap->bulk_fd);
+    return err;
+}
+
+int tap_receive(int s, struct tap_device *out_tap)
+{
+    struct tap_device tap, again;
+    int fd, bulk_fd = -1, err = fdpass_receive(s, &tap, sizeof(tap), &fd);
+
+    if (err < 0)
+        return err;
+    if (fd >= 0 && tap.bulk_fd >= 0)
+        err = fdpass_receive(s, &again, sizeof(again), &bulk_fd);
+    if (err == 0 && (fd < 0 || (tap.bulk_fd >= 0 && bulk_fd < 0)))
+        err = -EBADMSG;
+    tap.fd = fd; /* numbers were the sender's */
+    tap.bulk_fd = bulk_fd;
+    if (err < 0)
+        tap_release(&tap);
+    else
+        *out_tap = tap;
+    return err;
+}
+
+/* ---- in another namespace ---- */
+
+/* What the child says; the device follows if there is one. */
 struct answer {
     int result;
-    struct tap_device tap;
     char error[TAP_ERROR_MAX];
 };
 
@@ -164,7 +274,8 @@ int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct ta
                   char error[static TAP_ERROR_MAX])
 {
     struct answer answer = {.result = -EIO};
-    int s[2], status, fd = -1;
+    struct tap_device tap;
+    int s[2], status, none;
     pid_t pid;
 
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, s) < 0)
@@ -179,13 +290,15 @@ int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct ta
     if (pid == 0) {
         answer.result = enter_netns(netns, answer.error);
         if (answer.result == 0)
-            answer.result = tap_create(device, mtu, &answer.tap, answer.error);
+            answer.result = tap_create(device, mtu, &tap, answer.error);
         /* Nobody to tell when that fails: the parent sees the end of the socket. */
-        (void)fdpass_send(s[1], &answer, sizeof(answer), answer.result == 0 ? answer.tap.fd : -1);
+        if (fdpass_send(s[1], &answer, sizeof(answer), -1) == 0 && answer.result == 0)
+            (void)tap_pass(s[1], &tap);
         _exit(0);
     }
     (void)close(s[1]);
-    if (fdpass_receive(s[0], &answer, sizeof(answer), &fd) < 0 || (answer.result == 0 && fd < 0)) {
+    if (fdpass_receive(s[0], &answer, sizeof(answer), &none) < 0 ||
+        (answer.result == 0 && tap_receive(s[0], &tap) < 0)) {
         errno = EIO;
         answer.result = fail(answer.error, "the helper process failed for TAP", device, NULL);
     }
@@ -196,7 +309,6 @@ int tap_create_in(const char *netns, const char *device, uint16_t mtu, struct ta
         memcpy(error, answer.error, sizeof(answer.error));
         return answer.result;
     }
-    *out_tap = answer.tap;
-    out_tap->fd = fd;
+    *out_tap = tap;
     return 0;
 }

@@ -75,12 +75,19 @@ static void write_mss(struct guest *guest, struct packet *pk)
     }
 }
 
+/* The connection a segment belongs to: lwIP points the netif's hint into the pcb while it sends. */
+static const struct tcp_conn *conn_of(const struct netif *netif)
+{
+    return netif->hints ? CONTAINER_OF(netif->hints, struct tcp_pcb, netif_hints)->callback_arg : NULL;
+}
+
 /* Return: ERR_BUF when the wire is full; ERR_MEM, which the pool counts: lwIP sends again at its next timer. */
 static err_t send_chain(struct guest *guest, struct pbuf *p, uint16_t ethertype,
                         const struct frame_offload *offload, bool keep)
 {
+    const struct tcp_conn *conn = conn_of(guest->netif);
     struct iovec iov[WIRE_IOV_MAX - 1];
-    struct wire_frame frame = {.iov = iov, .offload = *offload, .keep = keep};
+    struct wire_frame frame = {.iov = iov, .offload = *offload, .bulk = conn && tcp_conn_is_bulk(conn), .keep = keep};
     struct buf *flat = NULL;
     int n = 0, err;
 
@@ -100,12 +107,6 @@ static err_t send_chain(struct guest *guest, struct pbuf *p, uint16_t ethertype,
     buf_unref(flat);
     /* A frame the wire will never take (no guest, link down) is lost like on any network. */
     return err == -EAGAIN ? ERR_BUF : ERR_OK; /* lwIP keeps segments, and remembers that it owes an ACK */
-}
-
-/* The connection a segment belongs to: lwIP points the netif's hint into the pcb while it sends. */
-static const struct tcp_conn *conn_of(const struct netif *netif)
-{
-    return netif->hints ? CONTAINER_OF(netif->hints, struct tcp_pcb, netif_hints)->callback_arg : NULL;
 }
 
 static err_t send_tcp(struct guest *guest, struct packet *pk, uint16_t ethertype)

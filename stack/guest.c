@@ -106,6 +106,7 @@ static int send_frame(struct guest *guest, const uint8_t *dst_mac, uint16_t ethe
         .iov = iov,
         .iovcnt = frame->iovcnt + 1,
         .offload = frame->offload,
+        .bulk = frame->bulk,
         .keep = frame->keep,
     };
     int err;

@@ -39,6 +39,7 @@ struct wire_frame {
     const struct iovec *iov;      /* the first one holds at least the Ethernet header */
     int iovcnt;                   /* <= WIRE_IOV_MAX */
     struct frame_offload offload; /* zero on a wire without offloads */
+    bool bulk;                    /* of a connection with bulk data: tcp_conn_is_bulk() */
     bool keep;                    /* TCP with payload: -EAGAIN makes the sender keep it */
 };
 

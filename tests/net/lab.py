@@ -199,13 +199,15 @@ class Vm:
 
     link: "tap"; "stream": a TAP, and a monitor between it and weir's socket; "wire": only the socket, `path`.
     addresses: "static"; "auto": what the guest's kernel makes of router advertisements; None: none.
+    prepare: a shell script for the guest's namespace, before there is a weir.
     """
 
-    def __init__(self, world, directory, arguments, link="tap", link_options="", addresses="static", **kwargs):
+    def __init__(self, world, directory, arguments, link="tap", link_options="", addresses="static", prepare="", **kwargs):
         self.world, self.plan = world, world.plan
         self.guest = Namespace()
         if addresses == "static":
             only_static(self.guest)
+        self.guest.sh(prepare)
         self.tap, self.monitor, self.weir = -1, None, None
         self.path = f"{directory}/link.sock"
         spec = f"tap,name=eth0,netns={self.guest.path}" if link == "tap" else f"stream,path={self.path}"

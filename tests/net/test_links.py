@@ -1,5 +1,6 @@
 """The wire: framing, ARP, the guest's addresses, DHCP, ping, and monitors that come and go."""
 import os
+import re
 import signal
 import socket
 import struct
@@ -11,6 +12,7 @@ import pytest
 import frames
 import pattern
 import servers
+from lab import WEIR
 from plan import endpoint, in_url
 from waiting import undisturbed, wait_until
 
@@ -34,6 +36,42 @@ def asked(wire, target):
     wire.send(wire.solicitation(target))
     wire.send(wire.solicitation(wire.plan.gateway))
     return wire.neighbour()[0]
+
+
+# ---- TAP devices ----
+
+def queues(vm):
+    """How many queues the guest's device has; a device of the ordinary kind does not say."""
+    found = re.search(r"numqueues (\d+)", vm.guest.sh("ip -d link show eth0"))
+    return int(found.group(1)) if found else 1
+
+
+def try_link(spec):
+    """What a weir that does not start says about its link."""
+    done = subprocess.run([WEIR, "run", "--link", spec], capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode != 0, done
+    return done.stderr
+
+
+def test_a01_a_tap_of_weirs_own_has_two_queues_and_one_reader(lab, plan):
+    server = lab.serve(servers.echo)
+    vm = lab.vm(f"allow {plan.peer} tcp/{server.port}")
+    assert queues(vm) == 2
+    assert "noqueue" in vm.guest.sh("ip link show eth0")
+    assert "it is no TAP, or has several queues: another weir made it" in try_link(f"tap,name=eth0,netns={vm.guest.path}")
+    with vm.connect(plan.peer, server.port) as sock:
+        sock.sendall(b"mine alone")
+        assert sock.recv(10) == b"mine alone"
+
+
+def test_a01_a_tap_that_is_there_is_taken_as_it_is(lab, plan):
+    server = lab.serve(servers.echo)
+    vm = lab.vm(f"allow {plan.peer} tcp/{server.port}", prepare="ip tuntap add dev eth0 mode tap vnet_hdr")
+    assert queues(vm) == 1
+    assert "another process has it open" in try_link(f"tap,name=eth0,netns={vm.guest.path}")
+    with vm.connect(plan.peer, server.port) as sock:
+        sock.sendall(b"as it is")
+        assert sock.recv(10) == b"as it is"
 
 
 # ---- A1: framing ----

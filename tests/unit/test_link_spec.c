@@ -62,7 +62,7 @@ static void test_stream(void **state)
 /* exec's: the names are for messages, the device is there. */
 static void test_a_tap_that_is_open(void **state)
 {
-    struct tap_device tap = {.fd = 77, .tso4 = true, .ring_set = true};
+    struct tap_device tap = {.fd = 77, .bulk_fd = -1, .tso4 = true, .ring_set = true};
     struct link_spec spec = link_spec_of_tap("eth0", &tap);
 
     (void)state;
