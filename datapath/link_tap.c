@@ -40,7 +40,7 @@ struct tap_queue {
 struct tap_link {
     struct link link;
     struct tap_device tap; /* owned */
-    struct tap_queue first, bulk;
+    struct tap_queue first, bulk; /* bulk: once there was such data */
     unsigned handles;
     unsigned probe_every, probe_in; /* turns in which only one frame is read */
     struct buf *landing;   /* owned */
@@ -93,15 +93,43 @@ static void want_events(struct tap_queue *q)
     (void)uv_poll_start(&q->poll, UV_READABLE | (q->waiting ? UV_WRITABLE : 0), on_poll);
 }
 
+/* Return: 0, or -errno. */
+static int start_queue(struct tap_link *t, struct tap_queue *q, int fd)
+{
+    int err = uv_poll_init(t->link.instance->loop, &q->poll, fd);
+
+    if (err < 0)
+        return err;
+    q->fd = fd;
+    q->poll.data = q;
+    t->handles++;
+    want_events(q);
+    return 0;
+}
+
+/* Where frames of bulk data go, and so come from. */
+static struct tap_queue *bulk_queue(struct tap_link *t)
+{
+    if (t->bulk.fd >= 0 || t->tap.bulk_fd < 0)
+        return t->bulk.fd >= 0 ? &t->bulk : &t->first;
+    if (tap_attach_bulk(&t->tap) && start_queue(t, &t->bulk, t->tap.bulk_fd) == 0)
+        return &t->bulk;
+    (void)close(t->tap.bulk_fd); /* then one serves all, as with a device that has no other */
+    t->tap.bulk_fd = -1;
+    return &t->first;
+}
+
 static int tap_send(struct link *link, const struct wire_frame *frame)
 {
     struct tap_link *t = of(link);
-    struct tap_queue *q = frame->bulk && t->bulk.fd >= 0 ? &t->bulk : &t->first;
+    struct tap_queue *q = &t->first;
     uint8_t header[VNET_BYTES];
     struct iovec iov[WIRE_IOV_MAX + 1];
 
     if (q->fd < 0)
         return -ENETDOWN;
+    if (frame->bulk)
+        q = bulk_queue(t);
     write_header(&frame->offload, header);
     iov[0] = (struct iovec){.iov_base = header, .iov_len = sizeof(header)};
     memcpy(iov + 1, frame->iov, (size_t)frame->iovcnt * sizeof(*iov));
@@ -225,23 +253,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         read_batch(t);
 }
 
-/* Return: 0, or -errno with @error filled. */
-static int start_queue(struct tap_link *t, struct tap_queue *q, int fd, char error[static LINK_ERROR_MAX])
-{
-    int err = uv_poll_init(t->link.instance->loop, &q->poll, fd);
-
-    if (err < 0) {
-        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", t->link.spec.as.tap.device,
-                       uv_strerror(err));
-        return err;
-    }
-    q->fd = fd;
-    q->poll.data = q;
-    t->handles++;
-    want_events(q);
-    return 0;
-}
-
 static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
 {
     const struct link_tap_options *o = &link->spec.as.tap;
@@ -255,11 +266,11 @@ static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
                                   : tap_create(o->device, mtu, &t->tap, error);
     if (err < 0)
         return err;
-    err = start_queue(t, &t->first, t->tap.fd, error);
-    if (err == 0 && t->tap.bulk_fd >= 0)
-        err = start_queue(t, &t->bulk, t->tap.bulk_fd, error);
-    if (err < 0)
+    err = start_queue(t, &t->first, t->tap.fd);
+    if (err < 0) {
+        (void)snprintf(error, LINK_ERROR_MAX, "cannot watch TAP '%s': %s", o->device, uv_strerror(err));
         return err;
+    }
     caps = (struct link_caps){
         .csum_offload = t->tap.tso4,
         .tso4 = t->tap.tso4,

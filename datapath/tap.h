@@ -16,7 +16,7 @@ enum {
 
 struct tap_device {
     int fd;          /* -1: none */
-    int bulk_fd;     /* its second queue, of flows with bulk data; -1: it has one for all */
+    int bulk_fd;     /* its second queue, not attached yet; -1: it has none */
     bool tso4, tso6; /* offloads the kernel agreed to */
     bool uso;        /* and UDP segmentation (Linux 6.2) */
     bool ring_set;   /* its transmit queue could be lengthened */
@@ -26,8 +26,9 @@ struct tap_device {
  * Open or create a TAP of that name in this process's network namespace, with a virtio-net header of 12
  * bytes, and set it up: MTU, length of its ring, up.
  *
- * One that is created has two queues (Documentation/networking/tuntap.rst, "Multiqueue"): the kernel puts a flow's
- * frames into the one through which we last wrote a frame of that flow.
+ * One that is created has two queues (Documentation/networking/tuntap.rst, "Multiqueue"). With both attached the
+ * kernel puts a flow's frames into the one through which we last wrote a frame of that flow, and those of a flow we
+ * have not answered into either: until there is bulk data one serves all, and their order is the guest's.
  *
  * @device:  1 to TAP_NAME_MAX bytes
  * @out_tap: the descriptors are the caller's, non-blocking and close-on-exec
@@ -36,6 +37,7 @@ struct tap_device {
  */
 int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap, char error[static TAP_ERROR_MAX]);
 
+bool tap_attach_bulk(const struct tap_device *tap); /* from now on its second queue is used, too */
 void tap_release(struct tap_device *tap); /* close what is open of it */
 
 /** Send a device over a unix socket that keeps messages apart; it stays open here. Return: 0, or -errno. */

@@ -169,6 +169,13 @@ static int open_queue(const char *device, int flags, char error[static TAP_ERROR
     return fd;
 }
 
+static bool set_queue(int fd, short what)
+{
+    struct ifreq ifr = {.ifr_flags = what};
+
+    return ioctl(fd, TUNSETQUEUE, &ifr) == 0;
+}
+
 /* A device of that name that is not there yet, with two queues. Return: whether there is one now. */
 static bool create_two(const char *device, struct tap_device *tap)
 {
@@ -178,7 +185,7 @@ static bool create_two(const char *device, struct tap_device *tap)
     if (tap->fd < 0)
         return false;
     tap->bulk_fd = open_queue(device, IFF_MULTI_QUEUE, error);
-    if (tap->bulk_fd >= 0 && drop_qdisc(device))
+    if (tap->bulk_fd >= 0 && set_queue(tap->bulk_fd, IFF_DETACH_QUEUE) && drop_qdisc(device))
         return true;
     tap_release(tap); /* and the device is gone */
     return false;
@@ -202,6 +209,11 @@ int tap_create(const char *device, uint16_t mtu, struct tap_device *out_tap,
     }
     *out_tap = tap;
     return 0;
+}
+
+bool tap_attach_bulk(const struct tap_device *tap)
+{
+    return set_queue(tap->bulk_fd, IFF_ATTACH_QUEUE);
 }
 
 void tap_release(struct tap_device *tap)

@@ -53,10 +53,13 @@ def try_link(spec):
     return done.stderr
 
 
-def test_a01_a_tap_of_weirs_own_has_two_queues_and_one_reader(lab, plan):
-    server = lab.serve(servers.echo)
-    vm = lab.vm(f"allow {plan.peer} tcp/{server.port}")
-    assert queues(vm) == 2
+def test_a01_a_tap_of_weirs_own_has_a_queue_for_bulk_data_and_one_reader(lab, plan):
+    server, bulk = lab.serve(servers.echo), lab.serve(servers.swallow)
+    vm = lab.vm(f"allow {plan.peer} tcp")
+    assert queues(vm) == 1
+    with vm.connect(plan.peer, bulk.port) as sock:
+        sock.sendall(bytes(8 << 20))
+        assert queues(vm) == 2
     assert "noqueue" in vm.guest.sh("ip link show eth0")
     assert "it is no TAP, or has several queues: another weir made it" in try_link(f"tap,name=eth0,netns={vm.guest.path}")
     with vm.connect(plan.peer, server.port) as sock:
