@@ -37,6 +37,7 @@ static struct wire wire_of(struct link *link, const struct link_caps *caps)
         .tso4 = caps->tso4,
         .tso6 = caps->tso6,
         .uso = caps->uso,
+        .bulk_apart = caps->bulk_apart,
         .windows_max = caps->windows_max,
     };
 }

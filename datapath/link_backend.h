@@ -61,6 +61,7 @@ struct link_caps {
     bool csum_offload;    /* partial checksums */
     bool tso4, tso6;      /* TCP super-segments */
     bool uso;             /* UDP datagrams in a row */
+    bool bulk_apart;      /* frames of connections with bulk data wait in a queue of their own */
     uint32_t windows_max; /* bytes that all connections together may have under way to us; 0: no bound */
 };
 

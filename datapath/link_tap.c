@@ -276,6 +276,7 @@ static int tap_start(struct link *link, char error[static LINK_ERROR_MAX])
         .tso4 = t->tap.tso4,
         .tso6 = t->tap.tso6,
         .uso = t->tap.uso,
+        .bulk_apart = t->tap.bulk_fd >= 0,
         .windows_max = t->tap.ring_set ? 0 : TAP_SHORT_RING_FRAMES * (uint32_t)(mtu - TAP_HEADERS),
     };
     link_came_up(link, &caps);

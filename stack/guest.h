@@ -51,6 +51,7 @@ struct wire {
     bool csum_offload; /* frames may carry partial checksums */
     bool tso4, tso6;   /* TCP super-segments may be sent to the guest */
     bool uso;          /* UDP datagrams in a row may be sent as one frame (VIRTIO 1.2, VIRTIO_NET_F_GUEST_USO4/6) */
+    bool bulk_apart;   /* what connections with bulk data have under way to us waits apart from everything else */
     uint32_t windows_max; /* bytes all connections together may have under way to us; 0: no bound of the wire's own */
 };
 

@@ -33,6 +33,7 @@ enum {
                                            to us waits in line, and others' round trips with it */
     TCP_WINDOWS_SHARED = 2 * 1024 * 1024, /* what several that move bulk data at a time have announced, but for
                                              TCP_WINDOW_FIRST each */
+    TCP_WINDOWS_APART = 8 * 1024 * 1024, /* the same where the wire keeps others from waiting behind it */
     TCP_SEND_AHEAD = 128 * 1024,        /* queued beyond the guest's window, so that it never waits for us */
 };
 

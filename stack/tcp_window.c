@@ -7,7 +7,8 @@
  * has not taken are never credited.
  *
  * What is announced is less while many move bulk data: they share TCP_WINDOWS_SHARED, so that what they have sent is
- * still in the processor's caches when it is read, and does not keep others waiting in the link's queue.
+ * still in the processor's caches when it is read, and does not keep others waiting in the link's queue; where that
+ * queue is theirs alone, TCP_WINDOWS_APART.
  */
 #include "stack/stack_private.h"
 
@@ -85,7 +86,8 @@ static uint32_t share(const struct tcp_conn *conn)
 {
     const struct stack *stack = conn->guest->stack;
     uint32_t bulk = LWIP_MAX(stack->spell.bulk, stack->spell.bulk_before), mss = conn->guest_mss;
-    uint32_t each = bulk > 1 ? TCP_WINDOWS_SHARED / bulk : TCP_WINDOW_MAX;
+    uint32_t shared = conn->guest->wire.bulk_apart ? TCP_WINDOWS_APART : TCP_WINDOWS_SHARED;
+    uint32_t each = bulk > 1 ? shared / bulk : TCP_WINDOW_MAX;
     uint32_t super = SUPER_BYTES_MAX / mss * mss;
 
     each = LWIP_MAX(each, LWIP_MAX((uint32_t)TCP_WINDOW_FIRST, 2 * mss));

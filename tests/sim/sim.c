@@ -511,6 +511,7 @@ struct sim *sim_start(const struct sim_options *options)
         .tso4 = options->tso,
         .tso6 = options->tso,
         .uso = options->uso,
+        .bulk_apart = options->bulk_apart,
     };
     struct stack_config config = {
         .pool = &sim->pool,

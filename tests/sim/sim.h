@@ -43,6 +43,7 @@ struct sim_options {
     size_t pool_bytes;          /* 0: 64 MiB */
     uint16_t mtu;               /* 0: 1500 */
     bool csum_offload, tso, uso; /* what the guest's wire takes */
+    bool bulk_apart;            /* and whether that keeps bulk data apart */
     bool mac_pinned;
     uint32_t flows_max;         /* 0: 64 */
     uint32_t flow_buffer_bytes; /* 0: TCP_WINDOW_MAX */

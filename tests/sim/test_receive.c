@@ -362,18 +362,22 @@ static void test_window_grows(void **state)
         uint32_t flow_buffer_bytes;
         unsigned flows;
         uint64_t least, most; /* sum of the windows */
+        bool apart;
     } cases[] = {
-        {"one flow gets 4 MiB", 64 * SIM_MIB, TCP_WINDOW_MAX, 1, 3 * SIM_MIB, TCP_WINDOW_MAX},
-        {"its ceiling is kept to", 64 * SIM_MIB, 256 * SIM_KIB, 1, 200 * SIM_KIB, 256 * SIM_KIB},
+        {"one flow gets 4 MiB", 64 * SIM_MIB, TCP_WINDOW_MAX, 1, 3 * SIM_MIB, TCP_WINDOW_MAX, false},
+        {"its ceiling is kept to", 64 * SIM_MIB, 256 * SIM_KIB, 1, 200 * SIM_KIB, 256 * SIM_KIB, false},
         {"all growth fits half the pool", 3 * SIM_MIB, TCP_WINDOW_MAX, 4, 1 * SIM_MIB,
-         3 * SIM_MIB / 2 + 4 * TCP_WINDOW_FIRST},
+         3 * SIM_MIB / 2 + 4 * TCP_WINDOW_FIRST, false},
         {"several share what is announced", 64 * SIM_MIB, TCP_WINDOW_MAX, 4, TCP_WINDOWS_SHARED * 9 / 10,
-         TCP_WINDOWS_SHARED},
+         TCP_WINDOWS_SHARED, false},
+        {"more of it where nobody waits behind them", 64 * SIM_MIB, TCP_WINDOW_MAX, 4, 2 * TCP_WINDOWS_SHARED,
+         TCP_WINDOWS_APART, true},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct sim_options options = {
-            .pool_bytes = cases[i].pool_bytes, .flow_buffer_bytes = cases[i].flow_buffer_bytes, .seed = 21};
+            .pool_bytes = cases[i].pool_bytes, .flow_buffer_bytes = cases[i].flow_buffer_bytes,
+            .bulk_apart = cases[i].apart, .seed = 21};
         struct sim_peer_options super = automatic;
         struct sim *sim = *state = sim_start(&options);
         struct sim_peer *peers[4] = {0};
