@@ -215,13 +215,13 @@ static void read_batch(struct tap_link *t)
 static void read_bulk(struct tap_link *t)
 {
     const struct instance *in = t->link.instance;
-    size_t bytes = 0, n = 1;
+    size_t bytes = 0, n = 1, other;
     int others = 0;
 
     for (int i = 0; i < LINK_BATCH && n > 0; i++) {
         if (i % BULK_FRAMES == 0)
-            while (others < LINK_BATCH && read_one(&t->first) > 0)
-                others++;
+            for (; others < LINK_BATCH && bytes < LINK_BATCH_BYTES && (other = read_one(&t->first)) > 0; others++)
+                bytes += other; /* they count: one guest's two queues are no two guests' */
         if (bytes >= (instance_guest_waits(in) ? BULK_BYTES_BESIDE : LINK_BATCH_BYTES))
             break;
         n = t->bulk.fd >= 0 ? read_one(&t->bulk) : 0;
